@@ -1,1 +1,5 @@
-export {}
+export * as Driver from "./Driver.ts"
+export * as ErrorCode from "./ErrorCode.ts"
+export * as Headers from "./Headers.ts"
+export * as Offset from "./Offset.ts"
+export * as TopicPartition from "./TopicPartition.ts"
