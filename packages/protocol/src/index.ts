@@ -1,1 +1,8 @@
-export {}
+export * from "./Api.ts"
+export * from "./errors.ts"
+export * as Frame from "./Frame.ts"
+export * as Apis from "./generated/apis.ts"
+export * from "./generated/index.ts"
+export { Reader, type UnknownTag } from "./Reader.ts"
+export * as Uuid from "./Uuid.ts"
+export { Writer } from "./Writer.ts"
