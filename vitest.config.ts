@@ -16,7 +16,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: "live",
-          include: ["packages/*/test/**/*.live.test.ts", "examples/**/*.live.test.ts"],
+          include: ["packages/*/test/**/*.live.test.ts", "{examples,scripts}/**/*.live.test.ts"],
+          globalSetup: ["scripts/vitest/kafkaGlobalSetup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false
