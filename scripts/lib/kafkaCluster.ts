@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { home, jars, java } from "./kafkaJars.ts"
 import { awaitReady } from "./kafkaProbe.ts"
@@ -88,9 +88,13 @@ const heap = {
   bench: ["-Xmx1g"]
 }
 
+const startLine = "--- started"
+
+/** What a node's last start has to say about its end. */
 const complaint = (log: string): string => {
-  const lines = existsSync(log) ? readFileSync(log, "utf8").split("\n").filter((line) => line !== "") : []
-  return lines.find((line) => /ERROR|Exception/.test(line)) ?? lines.at(-1) ?? "no output"
+  const text = existsSync(log) ? readFileSync(log, "utf8") : ""
+  const lines = text.slice(text.lastIndexOf(startLine)).split("\n").slice(1).filter((line) => line !== "")
+  return (lines.find((line) => /ERROR|Exception/.test(line)) ?? lines.at(-1) ?? "no output").slice(0, 500)
 }
 
 const format = async (
@@ -133,6 +137,7 @@ const format = async (
 
 const launchNode = async (directory: string, record: ClusterRecord, node: NodeAddress): Promise<void> => {
   const libs = await jars()
+  appendFileSync(logFile(directory, node.id), `${startLine} ${new Date().toISOString()}\n`)
   record.pids[node.id] = await launch(
     java(),
     [

@@ -7,10 +7,25 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, write
 import { dirname } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 
+const pause = new Int32Array(new SharedArrayBuffer(4))
+
+const procCommandLine = (pid: number): string => {
+  // While a process is in exec its command line is empty for a moment, which would look like its end. It is over when
+  // there is no such process, or only its exit status is left (Z, X).
+  for (let attempt = 0; attempt < 40; attempt++) {
+    const text = readFileSync(`/proc/${pid}/cmdline`, "utf8")
+    if (text !== "") return text.replaceAll("\0", " ")
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+    if (/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2))) return ""
+    Atomics.wait(pause, 0, 0, 5)
+  }
+  return ""
+}
+
 /** The command line of a process, empty when there is none (or only its exit status is left). */
 export const commandLine = (pid: number): string => {
   try {
-    if (existsSync("/proc/self/cmdline")) return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")
+    if (existsSync("/proc/self/cmdline")) return procCommandLine(pid)
     return execFileSync("ps", ["-ww", "-o", "args=", "-p", String(pid)], { encoding: "utf8", stdio: "pipe" })
   } catch {
     return ""
