@@ -15,6 +15,7 @@ export {
 export * as Frame from "./Frame.ts"
 export * as Apis from "./generated/apis.ts"
 export * from "./generated/index.ts"
+export * as Lz4Frame from "./Lz4Frame.ts"
 export * as Murmur2 from "./Murmur2.ts"
 export * as ReadCommitted from "./ReadCommitted.ts"
 export { Reader, type UnknownTag } from "./Reader.ts"
@@ -31,3 +32,4 @@ export {
 export { type RecordHeader, RecordView } from "./RecordView.ts"
 export * as Uuid from "./Uuid.ts"
 export { Writer } from "./Writer.ts"
+export * as Xerial from "./Xerial.ts"
