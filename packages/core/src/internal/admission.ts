@@ -1,0 +1,87 @@
+/**
+ * Finds a transaction its lane and its turn, and begins it.
+ */
+import * as Effect from "effect/Effect"
+import { DriverError } from "../Driver.ts"
+import { format } from "../TopicPartition.ts"
+import * as Machine from "./laneMachine.ts"
+import type { Begun, Driven } from "./openTransaction.ts"
+import type { SessionRuntime } from "./sessionRuntime.ts"
+
+/** The partitions of an enlisted batch were given away, or rewound, since it was delivered. */
+export const isStale = (transaction: Driven): boolean =>
+  transaction.shares.some(({ fetched, ownership }) =>
+    transaction.runtime?.ownership.mayBegin(fetched, ownership) !== true
+  )
+
+const staleBatch = (transaction: Driven) => {
+  transaction.stale = true
+  return new DriverError({
+    operation: "begin",
+    failure: "Rebalanced",
+    description: `the batch of ${transaction.shares.map(({ fetched }) => format(fetched)).join(", ")} is stale: ` +
+      `its partition was given away or rewound since it was delivered`
+  })
+}
+
+const stopped = () =>
+  new DriverError({
+    operation: "begin",
+    failure: "Fenced",
+    description: "the lane was fenced before and stays stopped"
+  })
+
+/** Suspends until the lane lets it begin. Answers the same `Begun` when asked again. */
+export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effect<Begun, DriverError> =>
+  Effect.suspend(() => {
+    if (transaction.begun !== undefined) return Effect.succeed(transaction.begun)
+    const [first] = transaction.shares
+    const entry = first === undefined ? session.producerLane : session.laneOf(first.fetched)
+    const { lane } = entry
+    const { restore, runtime } = transaction
+    const partitions = () => runtime === undefined ? [] : session.partitionsOf(entry, runtime)
+
+    const begin = Effect.gen(function*() {
+      lane.dispatch({ _tag: "Began" })
+      const open = lane.state().open.at(-1)
+      if (open === undefined) return yield* Effect.die(new Error("a transaction that began is open"))
+      const { seq, slot } = open
+      const handle = yield* lane.producer(slot).pipe(
+        Effect.flatMap((producer) => transaction.bounded("begin", producer.begin)),
+        Effect.tapError(() =>
+          Effect.sync(() => {
+            // Whatever begin did not manage, the producer needs a new epoch before it is asked again.
+            lane.dispatch({ _tag: "Touched", seq })
+            lane.dispatch({ _tag: "Ended", seq, end: "Failed" })
+          })
+        )
+      )
+      const begun: Begun = {
+        entry,
+        seq,
+        handle,
+        transactionalId: lane.transactionalIds[slot] ?? session.settings.transactionalIdPrefix,
+        startedAt: yield* session.now
+      }
+      transaction.begun = begun
+      entry.open.add(transaction)
+      return begun
+    })
+
+    const turn: Effect.Effect<Begun, DriverError> = Effect.gen(function*() {
+      if (transaction.begun !== undefined) return transaction.begun
+      while (true) {
+        if (isStale(transaction)) return yield* staleBatch(transaction)
+        const leave = yield* restore(lane.leave(Machine.mayBegin))
+        if (leave === "Stopped") return yield* stopped()
+        if (leave === "Recover") {
+          const outcome = yield* restore(lane.recover(runtime, partitions()))
+          if (outcome === "NotOwner") return yield* staleBatch(transaction)
+          continue
+        }
+        if (!isStale(transaction)) return yield* begin
+      }
+    })
+
+    return Effect.uninterruptible(lane.admission.withPermits(1)(turn))
+  })

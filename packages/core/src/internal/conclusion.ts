@@ -1,0 +1,376 @@
+/**
+ * The ends of a transaction: commit, a clean abort, and the repair after a request that failed.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { DriverError } from "../Driver.ts"
+import type { InvalidRecord, KafkaError } from "../KafkaError.ts"
+import type { Offset } from "../Offset.ts"
+import { offsetUnsafe } from "../Offset.ts"
+import type { Outcome } from "../Outcome.ts"
+import {
+  CommitOutcomeUnknown,
+  type ReplicaClash,
+  TransactionAborted,
+  type TransactionError
+} from "../TransactionError.ts"
+import { admit } from "./admission.ts"
+import * as Failures from "./failures.ts"
+import type { Unresolved } from "./lane.ts"
+import * as Machine from "./laneMachine.ts"
+import type { Begun, Driven, Phase } from "./openTransaction.ts"
+import type { LaneEntry, SessionRuntime } from "./sessionRuntime.ts"
+import * as Telemetry from "./telemetry.ts"
+
+export type Failure = TransactionError | ReplicaClash | KafkaError | InvalidRecord
+
+/** `Again`: aborted, nothing lost, and another delivery may succeed. */
+export type Ended =
+  | { readonly _tag: "Committed" }
+  | { readonly _tag: "Empty" }
+  | { readonly _tag: "Again"; readonly error: Failure }
+
+const committed: Ended = { _tag: "Committed" }
+const empty: Ended = { _tag: "Empty" }
+const again = (error: Failure): Ended => ({ _tag: "Again", error })
+
+/** Fences in a row, with the assignment confirmed each time, before a lane stops: two owners would fence each other for ever. */
+const fencesInARow = 3
+
+const report = (
+  session: SessionRuntime,
+  transaction: Driven,
+  tell: (common: {
+    readonly transactionalId: string
+    readonly partitions: ReadonlyArray<{ readonly topic: string; readonly partition: number }>
+    readonly emitted: number
+    readonly elapsedMs: number
+  }) => Outcome
+) =>
+  Effect.flatMap(transaction.context("Commit"), ({ elapsedMs, transactionalId }) =>
+    Telemetry.record(
+      tell({
+        transactionalId,
+        partitions: transaction.shares.map(({ fetched: { partition, topic } }) => ({ topic, partition })),
+        emitted: transaction.buffer.count(),
+        elapsedMs
+      }),
+      session.settings.onOutcome
+    ))
+
+const release = (transaction: Driven) =>
+  Effect.forEach(transaction.shares, ({ fetched }) => transaction.runtime?.release(fetched) ?? Effect.void, {
+    discard: true
+  })
+
+/** Back to where the batches began; the offsets of the group stand there, since nothing of this transaction committed. */
+const rewind = (transaction: Driven) =>
+  Effect.forEach(
+    transaction.shares,
+    ({ fetched, ownership, start }) =>
+      transaction.runtime?.ownership.holds(fetched, ownership) === true
+        ? transaction.runtime.rewind({ topic: fetched.topic, partition: fetched.partition }, start)
+        : Effect.void,
+    { discard: true }
+  )
+
+const stepFailed = (phase: Phase) => (error: DriverError) => ({ error, phase })
+
+const notHeld = new DriverError({
+  operation: "send offsets",
+  failure: "Rebalanced",
+  description: "the group gave the partition away since the batch was delivered"
+})
+
+const doomed = new DriverError({
+  operation: "commit",
+  failure: "Abortable",
+  description: "the transaction before it in its lane was aborted"
+})
+
+/** A batch's ownership, asked again at each step: a current generation is not ownership (R1). */
+const stillHeld = (transaction: Driven) =>
+  Effect.suspend(() =>
+    transaction.shares.every(({ fetched, ownership }) =>
+        transaction.runtime?.ownership.holds(fetched, ownership) === true
+      )
+      ? Effect.void
+      : Effect.fail(notHeld)
+  )
+
+const leaveFor = (begun: Begun, step: "Offer" | "End") =>
+  Effect.flatMap(
+    begun.entry.lane.leave((lane) => Machine.may(lane, begun.seq, step)),
+    (leave) => leave === "Now" ? Effect.void : Effect.fail(doomed)
+  )
+
+/** Where this transaction's token stands once it has committed: on its first offset. */
+const tokenPlace = (session: SessionRuntime, transaction: Driven, begun: Begun): Unresolved | undefined => {
+  const token = transaction.token
+  const [first] = transaction.shares
+  if (first !== undefined && transaction.runtime !== undefined) {
+    const { partition, topic } = first.fetched
+    return { groupId: transaction.runtime.groupId, partition: { topic, partition }, token }
+  }
+  const topic = transaction.buffer.anyTopic()
+  return topic === undefined
+    ? undefined
+    : {
+      groupId: `${session.settings.transactionalIdPrefix}-outcome-${begun.transactionalId}`,
+      partition: { topic, partition: 0 },
+      token
+    }
+}
+
+const marker: Offset = offsetUnsafe(0n)
+
+const sendOffsets = (session: SessionRuntime, transaction: Driven, begun: Begun) => {
+  const { runtime, shares, token } = transaction
+  const [first] = shares
+  if (runtime !== undefined && first !== undefined) {
+    return begun.handle.sendOffsets({
+      groupId: runtime.groupId,
+      delivery: first.fetched.delivery,
+      offsets: shares.map(({ fetched }) => ({
+        topic: fetched.topic,
+        partition: fetched.partition,
+        offset: fetched.nextOffset,
+        metadata: token
+      }))
+    })
+  }
+  // Without input offsets nothing would tell later whether a commit whose answer was lost took effect.
+  const place = tokenPlace(session, transaction, begun)
+  return place === undefined ? Effect.void : begun.handle.sendOffsets({
+    groupId: place.groupId,
+    delivery: null,
+    offsets: [{ ...place.partition, offset: marker, metadata: token }]
+  })
+}
+
+const commitSteps = (session: SessionRuntime, transaction: Driven) =>
+  Effect.gen(function*() {
+    const begun = yield* Effect.mapError(admit(session, transaction), stepFailed("Body"))
+    const { handle, seq } = begun
+    const { lane } = begun.entry
+    lane.dispatch({ _tag: "BodyDone", seq })
+    yield* transaction.drain.pipe(
+      Effect.andThen(transaction.bounded("flush", handle.flush)),
+      Effect.mapError(stepFailed("Send"))
+    )
+    lane.dispatch({ _tag: "Flushed", seq })
+    yield* leaveFor(begun, "Offer").pipe(
+      Effect.andThen(stillHeld(transaction)),
+      Effect.andThen(Effect.sync(() => lane.dispatch({ _tag: "Touched", seq }))),
+      Effect.andThen(transaction.bounded("send offsets", sendOffsets(session, transaction, begun))),
+      Effect.mapError(stepFailed("Offsets"))
+    )
+    lane.dispatch({ _tag: "Offered", seq })
+    yield* leaveFor(begun, "End").pipe(
+      Effect.andThen(stillHeld(transaction)),
+      Effect.mapError(stepFailed("Offsets"))
+    )
+    lane.dispatch({ _tag: "Ending", seq })
+    yield* Effect.mapError(transaction.bounded("commit", handle.commit), stepFailed("Commit"))
+    return begun
+  })
+
+/** After a body that succeeded. */
+export const commit = (session: SessionRuntime, transaction: Driven): Effect.Effect<Ended, Failure> =>
+  Effect.gen(function*() {
+    if (transaction.poison !== undefined) {
+      return yield* failed(session, transaction, transaction.poison.error, transaction.poison.phase)
+    }
+    if (transaction.shares.length === 0 && transaction.buffer.count() === 0) {
+      yield* report(session, transaction, (common) => ({ ...common, _tag: "Empty" }))
+      return empty
+    }
+    const steps = yield* Effect.result(commitSteps(session, transaction))
+    if (steps._tag === "Failure") {
+      return yield* failed(session, transaction, steps.failure.error, steps.failure.phase)
+    }
+    const { entry, seq } = steps.success
+    finish(transaction, entry, { _tag: "Ended", seq, end: "Committed" })
+    entry.lane.trouble.redos = 0
+    entry.lane.trouble.fences = 0
+    entry.lane.trouble.since = undefined
+    yield* release(transaction)
+    yield* report(session, transaction, (common) => ({ ...common, _tag: "Committed", resolved: false }))
+    return committed
+  })
+
+const finish = (transaction: Driven, entry: LaneEntry, event: Machine.Event) => {
+  entry.open.delete(transaction)
+  entry.lane.dispatch(event)
+}
+
+/** After a body that failed, was cut off, or ran out of time. Answers an error when another delivery may succeed. */
+export const giveUp = (
+  session: SessionRuntime,
+  transaction: Driven,
+  why: "BodyFailed" | "Interrupted" | "TimedOut",
+  description: string
+): Effect.Effect<Failure | undefined, Failure> =>
+  Effect.gen(function*() {
+    const { begun, poison } = transaction
+    if (poison !== undefined && why === "BodyFailed" && Failures.isTransient(poison.error)) {
+      const ended = yield* failed(session, transaction, poison.error, poison.phase)
+      return ended._tag === "Again" ? ended.error : undefined
+    }
+    const cancelled = yield* Deferred.isDone(transaction.cancelled)
+    if (begun !== undefined) {
+      const { entry, handle, seq } = begun
+      const aborted = yield* Effect.exit(transaction.bounded("abort", handle.abort))
+      const clean = Exit.isSuccess(aborted) && poison === undefined
+      finish(transaction, entry, { _tag: "Ended", seq, end: clean ? "AbortedCleanly" : "Failed" })
+      yield* report(session, transaction, (common) => ({
+        ...common,
+        _tag: "Aborted",
+        reason: cancelled ? "Rebalanced" : why,
+        description
+      }))
+      if (entry.lane.state().status !== "Ready" && why !== "Interrupted") {
+        yield* Effect.ignore(settle(session, transaction, entry))
+      }
+    }
+    yield* rewind(transaction)
+    yield* release(transaction)
+    return cancelled
+      ? new TransactionAborted({
+        transactionalId: begun?.transactionalId ?? session.settings.transactionalIdPrefix,
+        reason: "Rebalanced",
+        description
+      })
+      : undefined
+  })
+
+/** The lane is ready again, or its partitions are somebody else's. Whoever comes last repairs it. */
+const settle = (
+  session: SessionRuntime,
+  transaction: Driven,
+  entry: LaneEntry
+): Effect.Effect<"Recovered" | "NotOwner", DriverError> =>
+  Effect.gen(function*() {
+    const { lane } = entry
+    const { runtime } = transaction
+    const leave = yield* lane.leave((state) =>
+      state.status === "Ready" || state.status === "Stopped" ? "Now" : state.open.length === 0 ? "Recover" : "Wait"
+    )
+    if (leave !== "Recover") return "Recovered"
+    return yield* lane.recover(runtime, runtime === undefined ? [] : session.partitionsOf(entry, runtime))
+  }).pipe(transaction.restore)
+
+const recoverable = (session: SessionRuntime, entry: LaneEntry, error: Failure) =>
+  Effect.gen(function*() {
+    const { trouble } = entry.lane
+    const now = yield* session.now
+    trouble.since ??= now
+    trouble.redos += 1
+    if (now - trouble.since > session.settings.recoveryTimeoutMs) return yield* Effect.fail(error)
+    return again(error)
+  })
+
+/** After a request that failed: abort what can be aborted, take new epochs, read back what is in doubt, rewind. */
+export const failed = (
+  session: SessionRuntime,
+  transaction: Driven,
+  error: DriverError,
+  phase: Phase
+): Effect.Effect<Ended, Failure> =>
+  Effect.gen(function*() {
+    const context = yield* transaction.context(phase)
+    const { begun, runtime } = transaction
+    const [first] = transaction.shares
+    const entry = begun?.entry ?? (first === undefined ? session.producerLane : session.laneOf(first.fetched))
+    const { lane } = entry
+    const fence = error.failure === "Fenced"
+    const timedOut = Failures.isCoordinatorTimeout(error, context)
+    const place = begun === undefined ? undefined : tokenPlace(session, transaction, begun)
+    const inDoubt = phase === "Commit" && error.failure === "UnknownOutcome" && place !== undefined
+    if (begun !== undefined) {
+      if (inDoubt) lane.unresolved.set(transaction.token, place)
+      else if (!fence) yield* Effect.ignore(transaction.bounded("abort", begun.handle.abort))
+      finish(transaction, entry, { _tag: "Ended", seq: begun.seq, end: "Failed" })
+    }
+    const unknown = (description: string) =>
+      Effect.as(
+        report(session, transaction, (common) => ({ ...common, _tag: "Unknown", description })),
+        new CommitOutcomeUnknown({
+          transactionalId: context.transactionalId,
+          elapsed: Duration.millis(context.elapsedMs),
+          description
+        })
+      )
+    if (!inDoubt) {
+      yield* report(session, transaction, (common) => ({
+        ...common,
+        _tag: "Aborted",
+        reason: timedOut ? "TimedOut" : fence ? "Fenced" : Failures.abortReason(error, phase),
+        description: error.description
+      }))
+    }
+    // A producer's lane has no assignment to ask: an init would fence the newer owner, so the lane stops (R9).
+    if (fence && !timedOut && runtime === undefined) {
+      lane.dispatch({ _tag: "Stopped" })
+      return yield* Failures.fenced(context.transactionalId, "NewerInstance", error)
+    }
+    const settled = yield* Effect.result(settle(session, transaction, entry)).pipe(
+      Effect.onInterrupt(() => inDoubt ? unknown("interrupted before it could be resolved") : Effect.void)
+    )
+    yield* release(transaction)
+    const clash = fence || error.failure === "Rebalanced" ? yield* runtime?.clash ?? Effect.undefined : undefined
+    if (clash !== undefined) return yield* clash
+
+    if (settled._tag === "Failure") {
+      const reason = settled.failure
+      if (inDoubt) return yield* Effect.flatMap(unknown(reason.description), Effect.fail)
+      if (reason.failure === "Fenced") {
+        lane.dispatch({ _tag: "Stopped" })
+        return yield* Failures.fenced(context.transactionalId, "NewerInstance", reason)
+      }
+      return yield* Failures.isTransient(reason) ? Failures.toAborted(error, context) : Failures.toKafkaError(reason)
+    }
+
+    if (inDoubt) {
+      const resolution = lane.resolved.get(transaction.token) ??
+        (yield* lookUp(session, place).pipe(Effect.catch(() => Effect.undefined)))
+      lane.resolved.delete(transaction.token)
+      lane.unresolved.delete(transaction.token)
+      if (resolution === "Committed") {
+        yield* report(session, transaction, (common) => ({ ...common, _tag: "Committed", resolved: true }))
+        return committed
+      }
+      if (resolution === undefined) {
+        return again(yield* unknown("the partition went to another member before the token could be read back"))
+      }
+      yield* report(session, transaction, (common) => ({
+        ...common,
+        _tag: "Aborted",
+        reason: "CommitRefused",
+        description: "EndTxn was not answered, and its token is not among the committed offsets"
+      }))
+      return yield* recoverable(session, entry, Failures.toAborted(error, context))
+    }
+    if (timedOut) return yield* Failures.coordinatorTimedOut(context)
+    if (fence) {
+      if (settled.success === "NotOwner") return again(Failures.fenced(context.transactionalId, "GroupMember", error))
+      lane.trouble.fences += 1
+      if (lane.trouble.fences >= fencesInARow) {
+        lane.dispatch({ _tag: "Stopped" })
+        return yield* Failures.fenced(context.transactionalId, "Unknown", error)
+      }
+      return again(Failures.fenced(context.transactionalId, "Unknown", error))
+    }
+    const aborted = Failures.toAborted(error, context)
+    if (!Failures.isTransient(error)) return yield* Effect.fail(aborted)
+    return error.failure === "Rebalanced" ? again(aborted) : yield* recoverable(session, entry, aborted)
+  })
+
+/** The token where it would stand. Absent proves nothing when the next owner may have committed over it. */
+const lookUp = (session: SessionRuntime, place: Unresolved): Effect.Effect<"Committed" | undefined, DriverError> =>
+  Effect.map(
+    session.driver.admin.committed(place.groupId, [place.partition]),
+    (found) => found.values().next().value?.metadata === place.token ? "Committed" : undefined
+  )

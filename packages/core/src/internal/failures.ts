@@ -1,0 +1,133 @@
+/**
+ * A driver's failure as one of the public errors.
+ */
+import * as Duration from "effect/Duration"
+import type { DriverError } from "../Driver.ts"
+import * as ErrorCode from "../ErrorCode.ts"
+import {
+  CorruptRecord,
+  InvalidRecord,
+  KafkaFailure,
+  KafkaUnavailable,
+  Misconfigured,
+  OffsetOutOfRange,
+  Unauthorized
+} from "../KafkaError.ts"
+import type { KafkaError } from "../KafkaError.ts"
+import { type AbortReason, ProducerFenced, TransactionAborted, TransactionTimedOut } from "../TransactionError.ts"
+
+const code = (error: DriverError) => error.code === undefined ? {} : { code: error.code }
+const cause = (error: DriverError) => error.cause === undefined ? {} : { cause: error.cause }
+
+const described = (error: DriverError): string =>
+  error.code === undefined ? error.description : `${error.description} (${ErrorCode.format(error.code)})`
+
+/** Outside a transaction's life: connecting, looking up, joining. */
+export const toKafkaError = (error: DriverError): KafkaError => {
+  const { operation } = error
+  const description = described(error)
+  switch (error.failure) {
+    case "Unauthorized":
+      return new Unauthorized({ operation, description, ...code(error) })
+    case "Misconfigured":
+      return new Misconfigured({ setting: operation, description })
+    case "Retriable":
+    case "Unavailable":
+    case "UnknownOutcome":
+      return new KafkaUnavailable({ operation, description, ...cause(error) })
+    default:
+      return new KafkaFailure({ operation, description, ...code(error), ...cause(error) })
+  }
+}
+
+/** While reading. */
+export const toConsumeError = (error: DriverError): KafkaError | OffsetOutOfRange | CorruptRecord => {
+  const place = { topic: error.topic ?? "unknown topic", partition: error.partition ?? -1 }
+  switch (error.failure) {
+    case "OffsetOutOfRange":
+      return new OffsetOutOfRange({
+        ...place,
+        offset: error.offset ?? -1n,
+        description: `${described(error)}. Set the group's offset to where the work should go on, then start again`
+      })
+    case "CorruptRecord":
+      return new CorruptRecord({ ...place, description: described(error) })
+    default:
+      return toKafkaError(error)
+  }
+}
+
+export interface TransactionContext {
+  readonly transactionalId: string
+  readonly phase: "Body" | "Send" | "Offsets" | "Commit"
+  readonly transactionTimeoutMs: number
+  readonly elapsedMs: number
+}
+
+/** The coordinator ended it: seen as a fence once the transaction's own time is over (KIP-588, KIP-890). */
+export const coordinatorTimedOut = (context: TransactionContext): TransactionTimedOut =>
+  new TransactionTimedOut({
+    transactionalId: context.transactionalId,
+    phase: context.phase,
+    enforcedBy: "Coordinator",
+    budget: Duration.millis(context.transactionTimeoutMs),
+    elapsed: Duration.millis(context.elapsedMs)
+  })
+
+/** Whether a fence is the coordinator's own time-out. */
+export const isCoordinatorTimeout = (error: DriverError, context: TransactionContext): boolean =>
+  error.failure === "Fenced" && context.elapsedMs >= context.transactionTimeoutMs
+
+export const fenced = (
+  transactionalId: string,
+  by: "NewerInstance" | "GroupMember" | "Unknown",
+  error: DriverError
+): ProducerFenced => new ProducerFenced({ transactionalId, by, description: described(error) })
+
+const reasons: Readonly<Record<TransactionContext["phase"], AbortReason>> = {
+  Body: "SendFailed",
+  Send: "SendFailed",
+  Offsets: "OffsetsFailed",
+  Commit: "CommitRefused"
+}
+
+/** A failed step's reason, as an outcome names it. */
+export const abortReason = (error: DriverError, phase: TransactionContext["phase"]): AbortReason =>
+  error.failure === "Rebalanced" ? "Rebalanced" : error.failure === "Unavailable" ? "Unavailable" : reasons[phase]
+
+/** A failed step as the abort it leads to, or as the error that no retry mends. */
+export const toAborted = (
+  error: DriverError,
+  context: TransactionContext
+): TransactionAborted | Unauthorized | InvalidRecord | Misconfigured => {
+  switch (error.failure) {
+    case "Unauthorized":
+      return new Unauthorized({ operation: error.operation, description: described(error), ...code(error) })
+    case "InvalidRecord":
+      return new InvalidRecord({ topic: error.topic ?? "unknown topic", description: described(error), ...code(error) })
+    case "Misconfigured":
+      return new Misconfigured({ setting: error.topic ?? error.operation, description: described(error) })
+    default:
+      return new TransactionAborted({
+        transactionalId: context.transactionalId,
+        reason: abortReason(error, context.phase),
+        description: described(error),
+        ...code(error),
+        ...cause(error)
+      })
+  }
+}
+
+/** Whether a later attempt of the same work can succeed without anybody's help. */
+export const isTransient = (error: DriverError): boolean => {
+  switch (error.failure) {
+    case "Retriable":
+    case "Abortable":
+    case "Rebalanced":
+    case "UnknownOutcome":
+    case "Unavailable":
+      return true
+    default:
+      return false
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * One transaction from begin to its end: what was emitted, which batches were enlisted, what went wrong.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import type { Batch } from "../Batch.ts"
+import { DriverError, type TransactionHandle } from "../Driver.ts"
+import type * as Topic from "../Topic.ts"
+import type { EmitError } from "../Transaction.ts"
+import { type AbortReason, TransactionAborted, TransactionMisuse } from "../TransactionError.ts"
+import { type Share, type Token, TokenKey } from "./batch.ts"
+import type { ConsumerRuntime } from "./consumerRuntime.ts"
+import * as EmitBuffer from "./emitBuffer.ts"
+import * as Failures from "./failures.ts"
+import * as Machine from "./laneMachine.ts"
+import type { LaneEntry, SessionRuntime } from "./sessionRuntime.ts"
+
+export type Phase = "Body" | "Send" | "Offsets" | "Commit"
+
+/** An emit waits for the brokers when this much is queued. */
+const flushBytes = 1_048_576
+
+/** Where the transaction stands with its coordinator, once it has a lane. */
+export interface Begun {
+  readonly entry: LaneEntry
+  readonly seq: number
+  readonly transactionalId: string
+  readonly handle: TransactionHandle
+  readonly startedAt: number
+}
+
+export interface OpenTransaction {
+  /** Ends the body, which may then only abort. */
+  readonly abandon: (reason: AbortReason, description: string) => Effect.Effect<void>
+}
+
+/** The insides that the bracket drives. */
+export interface Driven extends OpenTransaction {
+  readonly token: string
+  /** Interruptible again, as the bracket's caller was. */
+  readonly restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly buffer: EmitBuffer.EmitBuffer
+  readonly shares: Array<Share>
+  /** The consumer whose batches are in it. */
+  runtime: ConsumerRuntime | undefined
+  begun: Begun | undefined
+  /** The first failed request: nothing may commit after it (R3). */
+  poison: { readonly error: DriverError; readonly phase: Phase } | undefined
+  /** Refused by the program's own mistake: nothing may commit after it. */
+  misuse: TransactionMisuse | undefined
+  /** Its batch was not ours any more when it was to begin. */
+  stale: boolean
+  open: boolean
+  readonly enlist: (token: Token) => Effect.Effect<void, TransactionMisuse>
+  readonly cancelled: Deferred.Deferred<never, TransactionAborted>
+  readonly emit: (
+    add: (buffer: EmitBuffer.EmitBuffer) => ReturnType<EmitBuffer.EmitBuffer["add"]>
+  ) => Effect.Effect<void, EmitError>
+  readonly consumed: (batch: Batch<unknown>) => Effect.Effect<void, EmitError>
+  /** Hands what waits to the driver, in order. */
+  readonly drain: Effect.Effect<void, DriverError>
+  readonly context: (phase: Phase) => Effect.Effect<Failures.TransactionContext>
+  /** Bounds a request by what is left of the transaction timeout; no answer by then is an unknown outcome. */
+  readonly bounded: <A>(operation: string, effect: Effect.Effect<A, DriverError>) => Effect.Effect<A, DriverError>
+}
+
+const ended = () =>
+  new TransactionMisuse({
+    reason: "Ended",
+    description: "the transaction's body has ended; a fiber that emits must be joined inside the body"
+  })
+
+export const make = (
+  session: SessionRuntime,
+  options: {
+    /** Unique to this transaction, and what its committed offsets carry as metadata. */
+    readonly token: string
+    readonly restore: Driven["restore"]
+    /** Finds a lane and begins, when that has not happened yet. */
+    readonly begin: (transaction: Driven) => Effect.Effect<Begun, DriverError>
+  }
+): Driven => {
+  const { transactionTimeoutMs } = session.settings.budgets
+  const lock = Semaphore.makeUnsafe(1)
+  const cancelled = Deferred.makeUnsafe<never, TransactionAborted>()
+  const byPartition = session.driver.capabilities.fencing === "partition"
+
+  const context: Driven["context"] = (phase) =>
+    Effect.map(session.now, (now) => ({
+      transactionalId: self.begun?.transactionalId ?? session.settings.transactionalIdPrefix,
+      phase,
+      transactionTimeoutMs,
+      elapsedMs: self.begun === undefined ? 0 : now - self.begun.startedAt
+    }))
+
+  const poisoned = (phase: Phase) => (error: DriverError) =>
+    Effect.sync(() => {
+      self.poison ??= { error, phase }
+    })
+
+  const bounded: Driven["bounded"] = (operation, effect) =>
+    Effect.flatMap(session.now, (now) => {
+      const startedAt = self.begun?.startedAt ?? now
+      // Never less than a second: a request that was sent deserves the chance to be answered.
+      const left = Math.max(1_000, startedAt + transactionTimeoutMs - now)
+      return Effect.timeoutOrElse(effect, {
+        duration: left,
+        orElse: () =>
+          Effect.fail(
+            new DriverError({
+              operation,
+              failure: "UnknownOutcome",
+              description: `no answer within ${left} ms, the rest of the transaction timeout`
+            })
+          )
+      })
+    })
+
+  const drain: Driven["drain"] = lock.withPermits(1)(Effect.suspend(() => {
+    const { begun } = self
+    if (begun === undefined) return Effect.void
+    const chunks = self.buffer.take()
+    if (chunks.length === 0) return Effect.void
+    const { entry, handle, seq } = begun
+    return Effect.gen(function*() {
+      const leave = yield* entry.lane.leave((lane) => Machine.may(lane, seq, "Send"))
+      if (leave !== "Now") {
+        return yield* new DriverError({
+          operation: "send",
+          failure: "Abortable",
+          description: "the transaction before it in its lane was aborted"
+        })
+      }
+      entry.lane.dispatch({ _tag: "Touched", seq })
+      for (const chunk of chunks) yield* bounded("send", handle.send(chunk.topic, chunk.records))
+    }).pipe(Effect.tapError(poisoned("Send")))
+  })).pipe(
+    // A send that was cut off could land behind the abort, in the next transaction of the same epoch.
+    Effect.uninterruptible
+  )
+
+  const asEmitError = (phase: Phase) => (error: DriverError) =>
+    Effect.flatMap(context(phase), (at) => Effect.fail(Failures.toAborted(error, at)))
+
+  const emit: Driven["emit"] = (add) =>
+    Effect.suspend((): Effect.Effect<void, EmitError> => {
+      if (!self.open) return Effect.fail(ended())
+      if (self.poison !== undefined) return asEmitError(self.poison.phase)(self.poison.error)
+      const added = add(self.buffer)
+      if (Result.isFailure(added)) return Effect.fail(added.failure)
+      if (added.success < flushBytes) return Effect.void
+      return options.begin(self).pipe(
+        Effect.andThen(drain),
+        Effect.catch(asEmitError("Send"))
+      )
+    })
+
+  const refuse = (reason: TransactionMisuse["reason"], description: string) =>
+    Effect.suspend(() => {
+      const misuse = new TransactionMisuse({ reason, description })
+      self.misuse ??= misuse
+      return Effect.fail(misuse)
+    })
+
+  const enlist = (token: Token): Effect.Effect<void, TransactionMisuse> => {
+    if (token.spent) return refuse("TokenSpent", "the batch was enlisted before; its offsets can be committed once")
+    if (token.runtime.session !== session.hooks) {
+      return refuse("ForeignBatch", "the batch comes from a consumer that was started without this session beside it")
+    }
+    if (byPartition) {
+      const [first] = self.shares.length > 0 ? self.shares : token.shares
+      const strange = token.shares.find(({ fetched }) =>
+        first === undefined || fetched.topic !== first.fetched.topic || fetched.partition !== first.fetched.partition
+      )
+      if (strange !== undefined) {
+        return refuse(
+          "SecondPartition",
+          "this driver fences by partition: a transaction holds the offsets of one input partition"
+        )
+      }
+    }
+    if (self.begun !== undefined && token.shares.some((share) => session.laneOf(share.fetched) !== self.begun?.entry)) {
+      return refuse("ConsumedAfterEmit", "enlist the batch before the transaction sends records")
+    }
+    token.spent = true
+    self.shares.push(...token.shares)
+    self.runtime = token.runtime
+    return Effect.void
+  }
+
+  const self: Driven = {
+    token: options.token,
+    restore: options.restore,
+    stale: false,
+    enlist,
+    buffer: EmitBuffer.make(),
+    shares: [],
+    runtime: undefined,
+    begun: undefined,
+    poison: undefined,
+    misuse: undefined,
+    open: true,
+    cancelled,
+    emit,
+    consumed: (batch) =>
+      Effect.suspend(() => {
+        if (!self.open) return Effect.fail(ended())
+        return enlist(batch[TokenKey])
+      }),
+    drain,
+    context,
+    bounded,
+    abandon: (reason, description) =>
+      Effect.flatMap(
+        context("Body"),
+        ({ transactionalId }) =>
+          Effect.asVoid(Deferred.fail(cancelled, new TransactionAborted({ transactionalId, reason, description })))
+      )
+  }
+  return self
+}
+
+/** What the body sees. */
+export const service = (session: SessionRuntime, transaction: Driven, deadline: number) => ({
+  transactionalId: transaction.begun?.transactionalId ?? session.settings.transactionalIdPrefix,
+  emit: <K, V>(
+    topic: Topic.Topic<string, K, V>,
+    records: ReadonlyArray<Topic.OutRecord<K, V>>
+  ) => transaction.emit((buffer) => buffer.add(topic, records)),
+  consumed: transaction.consumed,
+  remaining: Effect.map(session.now, (now) => Duration.millis(Math.max(0, deadline - now))),
+  deadline
+})
