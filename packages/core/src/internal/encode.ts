@@ -10,7 +10,7 @@ export const encode = <K, V>(
   topic: Topic.Topic<string, K, V>,
   records: ReadonlyArray<Topic.OutRecord<K, V>>
 ): Result.Result<ReadonlyArray<EncodedRecord>, EncodeError> => {
-  export const encoded: Array<EncodedRecord> = []
+  const encoded: Array<EncodedRecord> = []
   for (let index = 0; index < records.length; index++) {
     const record = records[index]
     if (record === undefined) continue
