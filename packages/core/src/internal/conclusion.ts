@@ -224,13 +224,13 @@ export const giveUp = (
       const { entry, handle, seq } = begun
       const aborted = yield* Effect.exit(transaction.bounded("abort", handle.abort))
       const clean = Exit.isSuccess(aborted) && poison === undefined
-      finish(transaction, entry, { _tag: "Ended", seq, end: clean ? "AbortedCleanly" : "Failed" })
       yield* report(session, transaction, (common) => ({
         ...common,
         _tag: "Aborted",
         reason: cancelled ? "Rebalanced" : why,
         description
       }))
+      finish(transaction, entry, { _tag: "Ended", seq, end: clean ? "AbortedCleanly" : "Failed" })
       if (entry.lane.state().status !== "Ready" && why !== "Interrupted") {
         yield* Effect.ignore(settle(session, transaction, entry))
       }
@@ -289,11 +289,6 @@ export const failed = (
     const timedOut = Failures.isCoordinatorTimeout(error, context)
     const place = begun === undefined ? undefined : tokenPlace(session, transaction, begun)
     const inDoubt = phase === "Commit" && error.failure === "UnknownOutcome" && place !== undefined
-    if (begun !== undefined) {
-      if (inDoubt) lane.unresolved.set(transaction.token, place)
-      else if (!fence) yield* Effect.ignore(transaction.bounded("abort", begun.handle.abort))
-      finish(transaction, entry, { _tag: "Ended", seq: begun.seq, end: "Failed" })
-    }
     const unknown = (description: string) =>
       Effect.as(
         report(session, transaction, (common) => ({ ...common, _tag: "Unknown", description })),
@@ -303,6 +298,10 @@ export const failed = (
           description
         })
       )
+    if (begun !== undefined) {
+      if (inDoubt) lane.unresolved.set(transaction.token, place)
+      else if (!fence) yield* Effect.ignore(transaction.bounded("abort", begun.handle.abort))
+    }
     if (!inDoubt) {
       yield* report(session, transaction, (common) => ({
         ...common,
@@ -311,6 +310,7 @@ export const failed = (
         description: error.description
       }))
     }
+    if (begun !== undefined) finish(transaction, entry, { _tag: "Ended", seq: begun.seq, end: "Failed" })
     // A producer's lane has no assignment to ask: an init would fence the newer owner, so the lane stops (R9).
     if (fence && !timedOut && runtime === undefined) {
       lane.dispatch({ _tag: "Stopped" })

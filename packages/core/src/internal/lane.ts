@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { CommittedOffset, Driver, DriverError, TransactionalProducer } from "../Driver.ts"
+import type { CommittedOffset, Driver, DriverError, ProducerIdentity, TransactionalProducer } from "../Driver.ts"
 import type { TopicPartition } from "../TopicPartition.ts"
 import type { ConsumerRuntime } from "./consumerRuntime.ts"
 import { isTransient } from "./failures.ts"
@@ -42,6 +42,8 @@ export interface Lane {
   readonly producer: (slot: number) => Effect.Effect<TransactionalProducer, DriverError>
   /** Waits out and fences whoever has the ids, under a fresh machine: the partition was just given to us. */
   readonly takeOver: Effect.Effect<void, DriverError>
+  /** What the last init of a producer answered. */
+  readonly identity: (slot: number) => ProducerIdentity | undefined
   /**
    * New epochs for what needs one, then the committed offsets. `NotOwner`: the partitions are not ours any more, and no
    * init was sent, since it would fence the rightful owner (R9).
@@ -67,7 +69,7 @@ export const make = (options: Options): Lane => {
   let state = Machine.make(transactionalIds.length)
   const waiting = new Set<() => void>()
   const producers = new Map<number, TransactionalProducer>()
-  const initialised = new Set<number>()
+  const identities = new Map<number, ProducerIdentity>()
   const recovery = Semaphore.makeUnsafe(1)
   const unresolved = new Map<string, Unresolved>()
   const resolved = new Map<string, Resolution>()
@@ -112,8 +114,7 @@ export const make = (options: Options): Lane => {
   const init = (mode: "Takeover" | "Own") => (slot: number) =>
     Effect.gen(function*() {
       const made = yield* producer(slot)
-      yield* made.init(ownEpochInit && initialised.has(slot) ? mode : "Takeover")
-      initialised.add(slot)
+      identities.set(slot, yield* made.init(ownEpochInit && identities.has(slot) ? mode : "Takeover"))
     })
 
   const persistently = <A>(effect: Effect.Effect<A, DriverError>) =>
@@ -166,10 +167,11 @@ export const make = (options: Options): Lane => {
     producer,
     takeOver: recovery.withPermits(1)(Effect.gen(function*() {
       state = Machine.make(transactionalIds.length)
-      initialised.clear()
+      identities.clear()
       yield* persistently(Effect.forEach(transactionalIds, (_, slot) => init("Takeover")(slot), { discard: true }))
       dispatch({ _tag: "Initialised" })
     })),
+    identity: (slot) => identities.get(slot),
     recover: (runtime, partitions) =>
       recovery.withPermits(1)(Effect.suspend(() => {
         if (state.status === "Ready" || state.open.length > 0) return Effect.succeed("Recovered" as const)

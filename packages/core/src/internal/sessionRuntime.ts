@@ -99,9 +99,9 @@ export const make = Effect.fnUntraced(function*(
 
   // One producer, not a pair: without input offsets there is no order to keep, and its epoch is the replica's incarnation.
   const producerLane = entry("producer", [`${transactionalIdPrefix}-${replica}`])
-  const producer = yield* producerLane.lane.producer(0)
   yield* producerLane.lane.takeOver
-  const identity = yield* producer.init("Own")
+  const identity = producerLane.lane.identity(0)
+  if (identity === undefined) return yield* Effect.die(new Error("a lane that was taken over has an identity"))
 
   const hooks: SessionHooks = {
     // The coordinator raises the epoch at every start under this name, so the order of incarnations is the order of
