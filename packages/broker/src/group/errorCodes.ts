@@ -1,0 +1,26 @@
+/** The error codes that a group coordinator answers, by their names in Kafka's protocol guide. */
+export const NONE = 0
+export const UNKNOWN_TOPIC_OR_PARTITION = 3
+export const OFFSET_METADATA_TOO_LARGE = 12
+export const NOT_COORDINATOR = 16
+export const ILLEGAL_GENERATION = 22
+export const INCONSISTENT_GROUP_PROTOCOL = 23
+export const INVALID_GROUP_ID = 24
+export const UNKNOWN_MEMBER_ID = 25
+export const INVALID_SESSION_TIMEOUT = 26
+export const REBALANCE_IN_PROGRESS = 27
+export const UNSUPPORTED_VERSION = 35
+export const INVALID_REQUEST = 42
+export const NON_EMPTY_GROUP = 68
+export const GROUP_ID_NOT_FOUND = 69
+export const MEMBER_ID_REQUIRED = 79
+export const GROUP_MAX_SIZE_REACHED = 81
+export const FENCED_INSTANCE_ID = 82
+export const GROUP_SUBSCRIBED_TO_TOPIC = 86
+export const UNSTABLE_OFFSET_COMMIT = 88
+export const UNKNOWN_TOPIC_ID = 100
+export const FENCED_MEMBER_EPOCH = 110
+export const UNRELEASED_INSTANCE_ID = 111
+export const UNSUPPORTED_ASSIGNOR = 112
+export const STALE_MEMBER_EPOCH = 113
+export const INVALID_REGULAR_EXPRESSION = 128
