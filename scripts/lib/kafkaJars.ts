@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from "node:path"
 import { exclusively } from "./processes.ts"
 
-export const root = join(import.meta.dirname, "..", "..")
+const root = join(import.meta.dirname, "..", "..")
 
 /** Everything that a broker leaves behind lies under this folder. */
 export const home = join(root, ".kafka")

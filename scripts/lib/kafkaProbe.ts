@@ -56,7 +56,7 @@ export const liveBrokers = async (host: string, port: number): Promise<ReadonlyA
 }
 
 /** Error code of FindCoordinator: 0 when the coordinator of this group or transactional id can be asked. */
-export const coordinator = async (host: string, port: number, kind: "group" | "transaction"): Promise<number> => {
+const coordinator = async (host: string, port: number, kind: "group" | "transaction"): Promise<number> => {
   const answer = await ask(host, port, 10, 1, Buffer.concat([string("probe"), Buffer.from([kind === "group" ? 0 : 1])]))
   return answer.readInt16BE(4)
 }

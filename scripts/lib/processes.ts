@@ -35,7 +35,7 @@ export const commandLine = (pid: number): string => {
 export const runs = (pid: number, mark: string): boolean => commandLine(pid).includes(mark)
 
 /** Resolves to whether the process was gone within the time. */
-export const awaitEnd = async (pid: number, mark: string, timeoutMs: number): Promise<boolean> => {
+const awaitEnd = async (pid: number, mark: string, timeoutMs: number): Promise<boolean> => {
   const deadline = Date.now() + timeoutMs
   while (runs(pid, mark)) {
     if (Date.now() > deadline) return false
