@@ -1,19 +1,20 @@
 /**
- * Writes packages/protocol/src/generated from the message schemas in packages/protocol/schema.
+ * Writes packages/protocol/src/generated and docs/kafka/apis.md from the message schemas in packages/protocol/schema.
  *
  *   node scripts/generate-protocol.ts                 generate
  *   node scripts/generate-protocol.ts --check         exit 1 when what is committed differs from what would be generated
- *   node scripts/generate-protocol.ts --jar <path>    take the schemas out of a kafka-clients jar first
+ *   node scripts/generate-protocol.ts --jar <path>    take the schemas out of a kafka-clients jar first (with --check: compare only)
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
-import { emitFiles } from "./generate-protocol/emit.ts"
+import { emitFiles, emitPage } from "./generate-protocol/emit.ts"
 import { readArchive } from "./generate-protocol/jar.ts"
 import { type Schema, serialize, strip, wanted } from "./generate-protocol/schema.ts"
 
-const root = new URL("../packages/protocol/", import.meta.url)
-const schemaFile = new URL("schema/kafka.json", root)
-const output = new URL("src/generated/", root)
+const root = new URL("../", import.meta.url)
+const SCHEMA = "packages/protocol/schema/kafka.json"
+const GENERATED = "packages/protocol/src/generated/"
+const PAGE = "docs/kafka/apis.md"
 
 const { values } = parseArgs({ options: { check: { type: "boolean" }, jar: { type: "string" } } })
 
@@ -32,32 +33,37 @@ const extract = (jar: string): Schema => {
   return { kafka: version, messages }
 }
 
-if (values.jar !== undefined) {
-  mkdirSync(new URL(".", schemaFile), { recursive: true })
-  writeFileSync(schemaFile, serialize(extract(values.jar)))
-}
+// Written by `serialize` alone; the emitter fails on a shape it does not know.
+const committed = (): Schema => JSON.parse(readFileSync(new URL(SCHEMA, root), "utf8")) as Schema
 
-// Written by `serialize` above, and nothing else writes it; the emitter fails on a shape it does not know.
-const schema = JSON.parse(readFileSync(schemaFile, "utf8")) as Schema
-const files = emitFiles(schema)
+const schema = values.jar === undefined ? committed() : extract(values.jar)
+const outputs = new Map<string, string>([
+  ...(values.jar === undefined ? [] : [[SCHEMA, serialize(schema)] as const]),
+  ...[...emitFiles(schema)].map(([name, text]) => [GENERATED + name, text] as const),
+  [PAGE, emitPage(schema)]
+])
+const generated = new URL(GENERATED, root)
+const leftOver = (existsSync(generated) ? readdirSync(generated) : []).map((name) => GENERATED + name)
+  .filter((path) => !outputs.has(path))
 
 if (values.check === true) {
-  const present = new Set(readdirSync(output))
-  const stale = [...files].filter(([name, text]) =>
-    !present.has(name) || readFileSync(new URL(name, output), "utf8") !== text
-  ).map(([name]) => name)
-  const left = [...present].filter((name) => !files.has(name))
-  if (stale.length + left.length > 0) {
+  const isStale = (path: string, text: string): boolean => {
+    const file = new URL(path, root)
+    return !existsSync(file) || readFileSync(file, "utf8") !== text
+  }
+  const stale = [...outputs].filter(([path, text]) => isStale(path, text)).map(([path]) => path)
+  if (stale.length + leftOver.length > 0) {
     console.error(
-      `packages/protocol/src/generated is stale (${
-        [...stale, ...left].join(", ")
-      }): run node scripts/generate-protocol.ts`
+      `Stale: ${[...stale, ...leftOver].join(", ")}. Run node scripts/generate-protocol.ts and commit the result.`
     )
     process.exitCode = 1
   }
 } else {
-  rmSync(output, { recursive: true, force: true })
-  mkdirSync(output, { recursive: true })
-  for (const [name, text] of files) writeFileSync(new URL(name, output), text)
-  console.log(`${files.size} files from ${schema.messages.length} messages of Kafka ${schema.kafka}`)
+  for (const path of leftOver) rmSync(new URL(path, root))
+  for (const [path, text] of outputs) {
+    const file = new URL(path, root)
+    mkdirSync(new URL(".", file), { recursive: true })
+    writeFileSync(file, text)
+  }
+  console.log(`${outputs.size} files from ${schema.messages.length} messages of Kafka ${schema.kafka}`)
 }

@@ -36,9 +36,10 @@ export const visible = (
     const lastOffset = batch.lastOffset
     while (next < entries.length && entries[next]!.firstOffset <= lastOffset) aborting.add(entries[next++]!.producerId)
     if (batch.isControl) {
-      if (aborting.has(batch.producerId) && ControlRecord.decode(batch).type === ControlRecord.ABORT) {
-        aborting.delete(batch.producerId)
-      }
+      // Compaction may leave a marker's batch without its record, to keep the producer's epoch; it says nothing then.
+      const ends = batch.count > 0 && aborting.has(batch.producerId) &&
+        ControlRecord.decode(batch).type === ControlRecord.ABORT
+      if (ends) aborting.delete(batch.producerId)
     } else if (!batch.isTransactional || !aborting.has(batch.producerId)) kept.push(batch)
   }
   return kept

@@ -14,7 +14,7 @@ export const CRC_START = 21
 const MAGIC_AT = 16
 const SMALLEST_RECORD = 7
 
-export const TIMESTAMP_TYPE_BIT = 0x08
+const TIMESTAMP_TYPE_BIT = 0x08
 export const TRANSACTIONAL_BIT = 0x10
 export const CONTROL_BIT = 0x20
 

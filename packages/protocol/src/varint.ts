@@ -1,7 +1,7 @@
 // Zigzag varints, as record batches use them. Sizes are computed first, so that a record's length can precede it.
 
 /** Bytes of an unsigned 32-bit varint. */
-export const uvarintSize = (value: number): number =>
+const uvarintSize = (value: number): number =>
   value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5
 
 /** Bytes of a signed 32-bit number. */

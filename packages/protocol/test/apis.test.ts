@@ -39,6 +39,6 @@ describe("Apis", () => {
       { errorCode: 35, apiKeys: [{ apiKey: 18, minVersion: 0, maxVersion: 4 }] },
       { version: 0, correlationId: 9 }
     )
-    assert.strictEqual(Buffer.from(frame).toString("hex"), "0000001000000009" + "0023" + "00000001" + "001200000004")
+    assert.strictEqual(Buffer.from(frame).toString("hex"), "0000001000000009002300000001001200000004")
   })
 })

@@ -9,14 +9,14 @@ export interface JavaRecord {
   readonly headers: ReadonlyArray<readonly [key: string, value: string | null]>
 }
 
-export interface JavaBatch {
+interface JavaBatch {
   readonly kind: "batch"
   readonly name: string
   readonly bytes: string
   readonly records: ReadonlyArray<JavaRecord>
 }
 
-export interface JavaMurmur2 {
+interface JavaMurmur2 {
   readonly kind: "murmur2"
   readonly key: string
   readonly hash: number

@@ -53,8 +53,6 @@ const camel = (name: string): string => name.charAt(0).toLowerCase() + name.slic
 const fieldsOf = (message: Message, field: Field, type: string): ReadonlyArray<Field> =>
   field.fields ?? message.commonStructs?.find((struct) => struct.name === type)?.fields ?? []
 
-const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-
 const randomOf = (
   message: Message,
   field: Field,
