@@ -72,7 +72,7 @@ export interface Options {
   readonly maxFetchBytes?: number | undefined
   /** Bytes that a consumer holds ahead of its user, over all partitions (67 108 864). */
   readonly maxBufferedBytes?: number | undefined
-  /** snappy and lz4, or other implementations of gzip and zstd, which come with Node. */
+  /** Codecs in place of the bundled ones. */
   readonly codecs?: Codecs | undefined
   /** The lowest level of kafkajs's own log lines that are passed on (`warn`). */
   readonly clientLogLevel?: ClientLogLevel | undefined

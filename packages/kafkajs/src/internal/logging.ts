@@ -1,7 +1,7 @@
 /**
  * kafkajs's log lines as Effect logs, at their own level, with the fields as annotations.
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { KafkaJsLogger } from "./kafkajsInternals.ts"
 

@@ -6,10 +6,10 @@
  * records overflows the stack), forgets batches that compaction has emptied (the position then never passes them) and
  * keeps headers in an object, which loses the order of repeated names: it is not used.
  */
+import { crc32c } from "@exactly-once/codecs"
 import { type Driver, Offset } from "@exactly-once/core"
 import { type AbortedTransaction, makeAbortFilter } from "./abortFilter.ts"
-import type { Registry } from "./compression.ts"
-import { crc32c } from "./crc32c.ts"
+import { maxDecompressedSize, type Registry } from "./compression.ts"
 import { batchHead } from "./recordWriter.ts"
 
 /** Bytes that are not what they should be. */
@@ -120,7 +120,7 @@ export const readRecords = (options: {
           "rewrite the topic with a current producer"
       }
     }
-    if (crc32c(bytes, start + 21, end) !== bytes.readUInt32BE(start + 17)) {
+    if (crc32c(bytes.subarray(start + 21, end)) !== bytes.readUInt32BE(start + 17)) {
       return {
         failure: "CorruptRecord",
         offset: baseOffset,
@@ -151,11 +151,11 @@ export const readRecords = (options: {
               failure: "Misconfigured",
               offset: baseOffset,
               description:
-                `${topic}-${partition} is compressed with ${name} at offset ${baseOffset} and no such codec is ` +
-                "registered: pass it as a `codecs` option"
+                `${topic}-${partition} is compressed with ${name} at offset ${baseOffset} and there is no such ` +
+                "codec here: install its library or pass one as a `codecs` option"
             }
           }
-          const unpacked = codec.decompress(bytes.subarray(start + batchHead, end))
+          const unpacked = codec.decompress(bytes.subarray(start + batchHead, end), maxDecompressedSize)
           input = new In(Buffer.from(unpacked.buffer, unpacked.byteOffset, unpacked.byteLength), 0)
         }
         const firstTimestamp = Number(bytes.readBigInt64BE(start + 27))

@@ -4,9 +4,9 @@
  * kafkajs's own encoder makes several objects per record, keeps headers in an object, so that repeated names lose their
  * order, and orders timestamps as text: it is not used.
  */
+import { crc32c } from "@exactly-once/codecs"
 import type { Driver } from "@exactly-once/core"
 import type { Codec } from "./compression.ts"
-import { crc32c } from "./crc32c.ts"
 
 /** Bytes of a batch before its records. */
 export const batchHead = 61
@@ -97,6 +97,7 @@ export interface BatchOptions {
 export const writeBatch = (records: ReadonlyArray<Driver.EncodedRecord>, options: BatchOptions): Buffer => {
   const count = records.length
   const timestamps = new Float64Array(count)
+  const bodies = new Int32Array(count)
   let max = 0
   let size = 0
   const base = records[0]?.timestamp === undefined ? options.now : Number(records[0].timestamp)
@@ -106,13 +107,14 @@ export const writeBatch = (records: ReadonlyArray<Driver.EncodedRecord>, options
     timestamps[i] = timestamp
     if (i === 0 || timestamp > max) max = timestamp
     const body = sizeOfBody(record, timestamp - base, i)
+    bodies[i] = body
     size += sizeOfVarint(body) + body
   }
   const out = new Out(Buffer.allocUnsafe(batchHead + size), batchHead)
   for (let i = 0; i < count; i++) {
     const record = records[i] as Driver.EncodedRecord // i < count
     const delta = (timestamps[i] ?? base) - base
-    out.varint(sizeOfBody(record, delta, i))
+    out.varint(bodies[i] ?? 0)
     out.bytes[out.at++] = 0
     out.varlong(delta)
     out.varint(i)
@@ -146,7 +148,7 @@ export const writeBatch = (records: ReadonlyArray<Driver.EncodedRecord>, options
   bytes.writeInt16BE(options.epoch, 51)
   bytes.writeInt32BE(options.firstSequence, 53)
   bytes.writeInt32BE(count, 57)
-  bytes.writeUInt32BE(crc32c(bytes, 21, bytes.length), 17)
+  bytes.writeUInt32BE(crc32c(bytes.subarray(21)), 17)
   return bytes
 }
 
