@@ -51,9 +51,11 @@ const emitApis = (messages: ReadonlyArray<MessageModel>, kafka: string): string 
     `\n/** Every API by its name. */\nexport const all = {\n${
       requests.map((message) => `  ${apiName(message)}`).join(",\n")
     }\n}\n\n` +
-    `const table: Array<AnyApi | undefined> = []\nfor (const api of Object.values(all)) table[api.key] = api\n\n` +
+    `const index = (): ReadonlyArray<AnyApi | undefined> => {\n  const table: Array<AnyApi | undefined> = []\n  for (const api of Object.values(all)) table[api.key] = api\n  return table\n}\n\n` +
+    `// Made on first use, not on import, so that a bundler can leave out the APIs a program does not name.\n` +
+    `let table: ReadonlyArray<AnyApi | undefined> | undefined\n\n` +
     `/** The API with this key, or \`undefined\` when it is not among those served. */\n` +
-    `export const byKey = (key: number): AnyApi | undefined => table[key]\n`
+    `export const byKey = (key: number): AnyApi | undefined => (table ??= index())[key]\n`
 }
 
 /** The page that lists every API with its versions. */

@@ -689,8 +689,14 @@ export const all = {
   DescribeTopicPartitions
 }
 
-const table: Array<AnyApi | undefined> = []
-for (const api of Object.values(all)) table[api.key] = api
+const index = (): ReadonlyArray<AnyApi | undefined> => {
+  const table: Array<AnyApi | undefined> = []
+  for (const api of Object.values(all)) table[api.key] = api
+  return table
+}
+
+// Made on first use, not on import, so that a bundler can leave out the APIs a program does not name.
+let table: ReadonlyArray<AnyApi | undefined> | undefined
 
 /** The API with this key, or `undefined` when it is not among those served. */
-export const byKey = (key: number): AnyApi | undefined => table[key]
+export const byKey = (key: number): AnyApi | undefined => (table ??= index())[key]
