@@ -55,9 +55,10 @@ export const isDefault = (field: FieldModel, name: string): string => {
   return `${name} === ${value}`
 }
 
-/** Whether a caller may leave the field out: it has a default of its own, is droppable, or is absent from some version. */
+/** Whether a caller may leave the field out: it has a default of its own, is droppable, or is absent from some version. Not throttling needs no words. */
 export const isOptional = (field: FieldModel, struct: StructModel): boolean =>
-  field.default !== undefined || field.ignorable || field.tag !== undefined || !contains(field.versions, struct.context)
+  field.name === "throttleTimeMs" || field.default !== undefined || field.ignorable || field.tag !== undefined ||
+  !contains(field.versions, struct.context)
 
 const rangeText = (range: Range, all: Range): string =>
   range.high === all.high ? `${range.low}+` : range.low === range.high ? `${range.low}` : `${range.low}-${range.high}`

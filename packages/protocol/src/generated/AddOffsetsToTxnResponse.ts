@@ -16,7 +16,7 @@ export interface AddOffsetsToTxnResponse {
 }
 
 export interface AddOffsetsToTxnResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly errorCode: number
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -31,7 +31,7 @@ export const decode = (r: Reader, version: number): AddOffsetsToTxnResponse => {
 
 export const encode = (w: Writer, m: AddOffsetsToTxnResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 4)) throw unsupportedVersion("AddOffsetsToTxnResponse", version, 0, 4)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const errorCode = m.errorCode
   w.int16(errorCode)

@@ -21,7 +21,7 @@ export interface AddPartitionsToTxnResponse {
 }
 
 export interface AddPartitionsToTxnResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly errorCode?: number | undefined
   readonly resultsByTransaction?: ReadonlyArray<AddPartitionsToTxnResultInput> | undefined
   readonly resultsByTopicV3AndBelow?: ReadonlyArray<AddPartitionsToTxnTopicResultInput> | undefined
@@ -137,7 +137,7 @@ export const decode = (r: Reader, version: number): AddPartitionsToTxnResponse =
 
 export const encode = (w: Writer, m: AddPartitionsToTxnResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 5)) throw unsupportedVersion("AddPartitionsToTxnResponse", version, 0, 5)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const errorCode = m.errorCode ?? 0
   if (version >= 4) w.int16(errorCode)

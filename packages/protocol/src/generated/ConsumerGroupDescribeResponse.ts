@@ -16,7 +16,7 @@ export interface ConsumerGroupDescribeResponse {
 }
 
 export interface ConsumerGroupDescribeResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly groups: ReadonlyArray<DescribedGroupInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -239,7 +239,7 @@ export const decode = (r: Reader, version: number): ConsumerGroupDescribeRespons
 
 export const encode = (w: Writer, m: ConsumerGroupDescribeResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 1)) throw unsupportedVersion("ConsumerGroupDescribeResponse", version, 0, 1)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const groups = m.groups
   w.uvarint(groups.length + 1)

@@ -24,7 +24,7 @@ export interface ConsumerGroupHeartbeatResponse {
 }
 
 export interface ConsumerGroupHeartbeatResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly errorCode: number
   readonly errorMessage?: string | null | undefined
   readonly memberId?: string | null | undefined
@@ -104,7 +104,7 @@ export const decode = (r: Reader, version: number): ConsumerGroupHeartbeatRespon
 
 export const encode = (w: Writer, m: ConsumerGroupHeartbeatResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 1)) throw unsupportedVersion("ConsumerGroupHeartbeatResponse", version, 0, 1)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const errorCode = m.errorCode
   w.int16(errorCode)

@@ -16,7 +16,7 @@ export interface CreatePartitionsResponse {
 }
 
 export interface CreatePartitionsResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly results: ReadonlyArray<CreatePartitionsTopicResultInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -68,7 +68,7 @@ export const decode = (r: Reader, version: number): CreatePartitionsResponse => 
 
 export const encode = (w: Writer, m: CreatePartitionsResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 3)) throw unsupportedVersion("CreatePartitionsResponse", version, 0, 3)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const results = m.results
   if (version >= 2) w.uvarint(results.length + 1)

@@ -16,7 +16,7 @@ export interface DeleteGroupsResponse {
 }
 
 export interface DeleteGroupsResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly results: ReadonlyArray<DeletableGroupResultInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -61,7 +61,7 @@ export const decode = (r: Reader, version: number): DeleteGroupsResponse => {
 
 export const encode = (w: Writer, m: DeleteGroupsResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 2)) throw unsupportedVersion("DeleteGroupsResponse", version, 0, 2)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const results = m.results
   if (version >= 2) w.uvarint(results.length + 1)

@@ -16,7 +16,7 @@ export interface DeleteRecordsResponse {
 }
 
 export interface DeleteRecordsResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly topics: ReadonlyArray<DeleteRecordsTopicResultInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -97,7 +97,7 @@ export const decode = (r: Reader, version: number): DeleteRecordsResponse => {
 
 export const encode = (w: Writer, m: DeleteRecordsResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 2)) throw unsupportedVersion("DeleteRecordsResponse", version, 0, 2)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const topics = m.topics
   if (version >= 2) w.uvarint(topics.length + 1)

@@ -26,7 +26,7 @@ export interface DescribeClusterResponse {
 }
 
 export interface DescribeClusterResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly errorCode: number
   readonly errorMessage?: string | null | undefined
   readonly endpointType?: number | undefined
@@ -102,7 +102,7 @@ export const decode = (r: Reader, version: number): DescribeClusterResponse => {
 
 export const encode = (w: Writer, m: DescribeClusterResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 2)) throw unsupportedVersion("DescribeClusterResponse", version, 0, 2)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const errorCode = m.errorCode
   w.int16(errorCode)

@@ -16,7 +16,7 @@ export interface DescribeConfigsResponse {
 }
 
 export interface DescribeConfigsResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly results: ReadonlyArray<DescribeConfigsResultInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -184,7 +184,7 @@ export const decode = (r: Reader, version: number): DescribeConfigsResponse => {
 
 export const encode = (w: Writer, m: DescribeConfigsResponseInput, version: number): void => {
   if (!(version >= 1 && version <= 4)) throw unsupportedVersion("DescribeConfigsResponse", version, 1, 4)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const results = m.results
   if (version >= 4) w.uvarint(results.length + 1)

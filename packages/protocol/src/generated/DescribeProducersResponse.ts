@@ -16,7 +16,7 @@ export interface DescribeProducersResponse {
 }
 
 export interface DescribeProducersResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly topics: ReadonlyArray<TopicResponseInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -154,7 +154,7 @@ export const decode = (r: Reader, version: number): DescribeProducersResponse =>
 
 export const encode = (w: Writer, m: DescribeProducersResponseInput, version: number): void => {
   if (version !== 0) throw unsupportedVersion("DescribeProducersResponse", version, 0, 0)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const topics = m.topics
   w.uvarint(topics.length + 1)

@@ -16,7 +16,7 @@ export interface DescribeTransactionsResponse {
 }
 
 export interface DescribeTransactionsResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly transactionStates: ReadonlyArray<TransactionStateInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -123,7 +123,7 @@ export const decode = (r: Reader, version: number): DescribeTransactionsResponse
 
 export const encode = (w: Writer, m: DescribeTransactionsResponseInput, version: number): void => {
   if (version !== 0) throw unsupportedVersion("DescribeTransactionsResponse", version, 0, 0)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const transactionStates = m.transactionStates
   w.uvarint(transactionStates.length + 1)

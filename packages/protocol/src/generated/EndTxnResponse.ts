@@ -20,7 +20,7 @@ export interface EndTxnResponse {
 }
 
 export interface EndTxnResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly errorCode: number
   readonly producerId?: bigint | undefined
   readonly producerEpoch?: number | undefined
@@ -39,7 +39,7 @@ export const decode = (r: Reader, version: number): EndTxnResponse => {
 
 export const encode = (w: Writer, m: EndTxnResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 5)) throw unsupportedVersion("EndTxnResponse", version, 0, 5)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const errorCode = m.errorCode
   w.int16(errorCode)

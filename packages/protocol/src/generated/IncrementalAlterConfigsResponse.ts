@@ -16,7 +16,7 @@ export interface IncrementalAlterConfigsResponse {
 }
 
 export interface IncrementalAlterConfigsResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly responses: ReadonlyArray<AlterConfigsResourceResponseInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -72,7 +72,7 @@ export const decode = (r: Reader, version: number): IncrementalAlterConfigsRespo
 
 export const encode = (w: Writer, m: IncrementalAlterConfigsResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 1)) throw unsupportedVersion("IncrementalAlterConfigsResponse", version, 0, 1)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const responses = m.responses
   if (version >= 1) w.uvarint(responses.length + 1)

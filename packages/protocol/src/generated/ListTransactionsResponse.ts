@@ -18,7 +18,7 @@ export interface ListTransactionsResponse {
 }
 
 export interface ListTransactionsResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly errorCode: number
   readonly unknownStateFilters: ReadonlyArray<string>
   readonly transactionStates: ReadonlyArray<TransactionStateInput>
@@ -73,7 +73,7 @@ export const decode = (r: Reader, version: number): ListTransactionsResponse => 
 
 export const encode = (w: Writer, m: ListTransactionsResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 2)) throw unsupportedVersion("ListTransactionsResponse", version, 0, 2)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const errorCode = m.errorCode
   w.int16(errorCode)

@@ -16,7 +16,7 @@ export interface TxnOffsetCommitResponse {
 }
 
 export interface TxnOffsetCommitResponseInput {
-  readonly throttleTimeMs: number
+  readonly throttleTimeMs?: number | undefined
   readonly topics: ReadonlyArray<TxnOffsetCommitResponseTopicInput>
   readonly unknownTags?: ReadonlyArray<UnknownTag> | undefined
 }
@@ -92,7 +92,7 @@ export const decode = (r: Reader, version: number): TxnOffsetCommitResponse => {
 
 export const encode = (w: Writer, m: TxnOffsetCommitResponseInput, version: number): void => {
   if (!(version >= 0 && version <= 5)) throw unsupportedVersion("TxnOffsetCommitResponse", version, 0, 5)
-  const throttleTimeMs = m.throttleTimeMs
+  const throttleTimeMs = m.throttleTimeMs ?? 0
   w.int32(throttleTimeMs)
   const topics = m.topics
   if (version >= 3) w.uvarint(topics.length + 1)
