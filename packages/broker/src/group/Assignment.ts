@@ -23,6 +23,14 @@ export const toMessage = (partitions: Partitions | OwnedPartitions): Array<Topic
   return topics
 }
 
+/** What is in either of two disjoint sets. */
+export const union = (a: OwnedPartitions, b: OwnedPartitions): OwnedPartitions => {
+  if (b.size === 0) return a
+  const both = new Map(a)
+  for (const [topicId, partitions] of b) both.set(topicId, new Map([...both.get(topicId) ?? [], ...partitions]))
+  return both
+}
+
 /** Whether both name the same partitions. */
 export const samePartitions = (a: Partitions | OwnedPartitions, b: Partitions | OwnedPartitions): boolean => {
   if (a === b) return true

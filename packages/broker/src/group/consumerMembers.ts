@@ -46,7 +46,6 @@ export const findMember = (group: ConsumerGroup, request: Request, memberId: str
     return member
   }
   if (holder === undefined || holder.epoch === STATIC_LEAVE_EPOCH) return undefined
-  if (holder.memberId === memberId) return holder
   throw new GroupError(
     codes.UNRELEASED_INSTANCE_ID,
     `Static member ${memberId} with instance id ${instanceId} cannot join the group because the instance id is ` +

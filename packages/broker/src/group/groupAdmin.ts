@@ -5,7 +5,7 @@ import type {
   ListGroupsRequest,
   OffsetDeleteRequest
 } from "@exactly-once/protocol"
-import { type OwnedPartitions, type Partitions, toMessage } from "./Assignment.ts"
+import { type OwnedPartitions, type Partitions, toMessage, union } from "./Assignment.ts"
 import { type ClassicGroup, EMPTY_BYTES, metadataOf } from "./ClassicGroup.ts"
 import type { ConsumerGroup } from "./ConsumerGroup.ts"
 import {
@@ -152,7 +152,8 @@ const describeConsumer = (context: GroupContext, group: ConsumerGroup) => {
       clientHost: member.clientHost,
       subscribedTopicNames: member.subscribedTopics,
       subscribedTopicRegex: member.regex,
-      assignment: named(member.assigned),
+      // What a member is still to give up counts as its own.
+      assignment: named(union(member.assigned, member.revoking)),
       targetAssignment: named(group.targetOf(member.memberId)),
       memberType: MODERN_MEMBER
     })),
