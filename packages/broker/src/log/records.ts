@@ -1,0 +1,43 @@
+/** Looking into stored batches: for offsets by time, and for tests that ask what a log contains. Never on the way of a produce or fetch. */
+import { Codecs, RecordBatch, type RecordView, UnknownCodec } from "@exactly-once/protocol"
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib"
+
+const codecs = Codecs.make({
+  gzip: {
+    compress: (bytes) => gzipSync(bytes),
+    decompress: (bytes, maxOutputLength) => gunzipSync(bytes, { maxOutputLength })
+  },
+  zstd: {
+    compress: (bytes) => zstdCompressSync(bytes),
+    decompress: (bytes, maxOutputLength) => zstdDecompressSync(bytes, { maxOutputLength })
+  }
+})
+
+/** The records of one stored batch; `undefined` when it is compressed in a way that Node itself cannot undo (snappy, lz4). */
+export const recordsOf = (batch: RecordBatch): ReadonlyArray<RecordView> | undefined => {
+  try {
+    return batch.records(codecs)
+  } catch (error) {
+    if (error instanceof UnknownCodec) return undefined
+    throw error
+  }
+}
+
+export const open = (bytes: Uint8Array): RecordBatch => RecordBatch.split(bytes).batches[0]!
+
+export interface TimedOffset {
+  readonly offset: bigint
+  readonly timestamp: bigint
+}
+
+/** The first record of a batch whose timestamp is not below `timestamp`. Where records cannot be read the batch stands for them. */
+export const firstAt = (bytes: Uint8Array, timestamp: bigint): TimedOffset => {
+  const batch = open(bytes)
+  const record = recordsOf(batch)?.find((it) => BigInt(it.timestamp) >= timestamp)
+  return record === undefined
+    ? { offset: batch.baseOffset, timestamp: batch.maxTimestamp }
+    : { offset: BigInt(record.offset), timestamp: BigInt(record.timestamp) }
+}
+
+/** The first record of a batch that has its largest timestamp. */
+export const latestIn = (bytes: Uint8Array): TimedOffset => firstAt(bytes, open(bytes).maxTimestamp)
