@@ -19,6 +19,7 @@ interface Shape {
     topic: Topic<string, K, V>,
     records: ReadonlyArray<OutRecord<K, V>>
   ) => Effect.Effect<void, EmitError>
+  readonly flush: Effect.Effect<void, EmitError>
   readonly consumed: (batch: Batch<unknown>) => Effect.Effect<void, EmitError>
   readonly remaining: Effect.Effect<Duration.Duration>
   /** Milliseconds since the epoch. */
@@ -36,6 +37,12 @@ export const emit = <K, V>(
   topic: Topic<string, K, V>,
   records: ReadonlyArray<OutRecord<K, V>>
 ): Effect.Effect<void, EmitError, Transaction> => Transaction.use((transaction) => transaction.emit(topic, records))
+
+/**
+ * Sends what was emitted so far and waits until the brokers have it, still invisible: so that nothing is left that they
+ * could refuse before a body acts on the world outside. The commit does this in any case.
+ */
+export const flush: Effect.Effect<void, EmitError, Transaction> = Transaction.use((transaction) => transaction.flush)
 
 /** Enlists a batch by hand: its offsets commit with this transaction. Once; `transactionally` does it for you. */
 export const consumed = (batch: Batch<unknown>): Effect.Effect<void, EmitError, Transaction> =>

@@ -59,6 +59,7 @@ export interface Driven extends OpenTransaction {
   readonly emit: (
     add: (buffer: EmitBuffer.EmitBuffer) => ReturnType<EmitBuffer.EmitBuffer["add"]>
   ) => Effect.Effect<void, EmitError>
+  readonly flush: Effect.Effect<void, EmitError>
   readonly consumed: (batch: Batch<unknown>) => Effect.Effect<void, EmitError>
   /** Hands what waits to the driver, in order. */
   readonly drain: Effect.Effect<void, DriverError>
@@ -158,6 +159,19 @@ export const make = (
       )
     })
 
+  const flush: Driven["flush"] = Effect.suspend((): Effect.Effect<void, EmitError> => {
+    if (!self.open) return Effect.fail(ended())
+    if (self.poison !== undefined) return asEmitError(self.poison.phase)(self.poison.error)
+    if (self.buffer.count() === 0) return Effect.void
+    return options.begin(self).pipe(
+      Effect.tap(() => drain),
+      Effect.flatMap(({ handle }) =>
+        Effect.uninterruptible(Effect.tapError(bounded("flush", handle.flush), poisoned("Send")))
+      ),
+      Effect.catch(asEmitError("Send"))
+    )
+  })
+
   const refuse = (reason: TransactionMisuse["reason"], description: string) =>
     Effect.suspend(() => {
       const misuse = new TransactionMisuse({ reason, description })
@@ -205,6 +219,7 @@ export const make = (
     open: true,
     cancelled,
     emit,
+    flush,
     consumed: (batch) =>
       Effect.suspend(() => {
         if (!self.open) return Effect.fail(ended())
@@ -230,6 +245,7 @@ export const service = (session: SessionRuntime, transaction: Driven, deadline: 
     topic: Topic.Topic<string, K, V>,
     records: ReadonlyArray<Topic.OutRecord<K, V>>
   ) => transaction.emit((buffer) => buffer.add(topic, records)),
+  flush: transaction.flush,
   consumed: transaction.consumed,
   remaining: Effect.map(session.now, (now) => Duration.millis(Math.max(0, deadline - now))),
   deadline
