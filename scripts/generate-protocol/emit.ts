@@ -13,7 +13,7 @@ const used = (body: string, names: ReadonlyArray<string>): ReadonlyArray<string>
 const emitMessage = (message: MessageModel, kafka: string): string => {
   const flexibleFrom = isEmpty(message.flexible) ? "Infinity" : String(message.flexible.low)
   const body = emitInterfaces(message) + "\n" + emitCodec(message) + "\n"
-  const errors = used(body, ["notInVersion", "nullInVersion", "unsupportedVersion"])
+  const errors = used(body, ["UnencodableValue", "UnsupportedVersion"])
   const readers = used(body, ["Reader", "UnknownTag"])
   const imports = [
     errors.length === 0 ? "" : `import { ${errors.join(", ")} } from "../errors.ts"\n`,

@@ -30,7 +30,7 @@ export const emitCodec = (message: MessageModel): string => {
     versioned.set(struct.name, { decode: uses(decodeLines), encode: uses(encodeLines) })
     const { low, high } = message.served
     const unserved = low === high ? `version !== ${low}` : `!(version >= ${low} && version <= ${high})`
-    const guard = `if (${unserved}) throw unsupportedVersion("${message.name}", version, ${low}, ${high})`
+    const guard = `if (${unserved}) throw new UnsupportedVersion("${message.name}", version, ${low}, ${high})`
     const empty = struct.fields.length === 0 && encodeLines.length === 0
     const name = isRoot ? "" : struct.name
     const head = isRoot ? "export " : ""

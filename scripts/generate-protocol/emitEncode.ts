@@ -17,7 +17,9 @@ export const encodeEmitter = (
     maybeNull: boolean
   ): Lines => {
     if (type.kind === "array") return writeArray(type.of, name, field, context)
-    const refuseNull = maybeNull ? [`if (${name} === null) throw nullInVersion("${field.path}", version)`] : []
+    const refuseNull = maybeNull
+      ? [`if (${name} === null) throw UnencodableValue.nullInVersion("${field.path}", version)`]
+      : []
     if (type.kind === "struct") {
       const one = `encode${type.struct.name}(w, ${name}${withVersion(type.struct)})`
       return branch(
@@ -68,7 +70,7 @@ export const encodeEmitter = (
           : [`if (${name} === null) ${none}`, "else {"]
         return [...nothing, ...indent(some(at)), "}"]
       },
-      (at) => [`if (${name} === null) throw nullInVersion("${field.path}", version)`, ...some(at)]
+      (at) => [`if (${name} === null) throw UnencodableValue.nullInVersion("${field.path}", version)`, ...some(at)]
     )
   }
 
@@ -80,7 +82,9 @@ export const encodeEmitter = (
   }
 
   const refuse = (field: FieldModel): Lines =>
-    field.ignorable ? [] : [`if (${not(isDefault(field, field.name))}) throw notInVersion("${field.path}", version)`]
+    field.ignorable
+      ? []
+      : [`if (${not(isDefault(field, field.name))}) throw UnencodableValue.notInVersion("${field.path}", version)`]
 
   const encodeField = (field: FieldModel, struct: StructModel): Lines => {
     if (field.tag !== undefined) {

@@ -38,7 +38,7 @@ export interface Schema {
 }
 
 /** The API keys a client or an embedded broker needs for exactly-once pipelines and for looking at them. */
-export const API_KEYS: ReadonlySet<number> = new Set([
+const API_KEYS: ReadonlySet<number> = new Set([
   0,
   1,
   2,
@@ -80,7 +80,7 @@ export const API_KEYS: ReadonlySet<number> = new Set([
 ])
 
 /** Messages without an API key: headers, and blobs inside other messages. */
-export const DATA: ReadonlySet<string> = new Set([
+const DATA: ReadonlySet<string> = new Set([
   "RequestHeader",
   "ResponseHeader",
   "ConsumerProtocolSubscription",

@@ -12,6 +12,9 @@ import { Writer } from "./Writer.ts"
 /** Kafka's `socket.request.max.bytes`. */
 export const DEFAULT_MAX_FRAME_SIZE = 104_857_600
 
+// Requests come from anyone: a frame within its limit may still name very many empty strings, each of which costs more in memory.
+const MAX_REQUEST_ELEMENTS = 1_000_000
+
 /** The first eight bytes of every request, which have one form in all versions of all APIs. */
 export interface RequestPreamble {
   readonly apiKey: number
@@ -34,7 +37,7 @@ export interface RequestParts {
 /** Reads the header of a request payload for an API whose key the preamble showed. */
 export const openRequest = (api: AnyApi, payload: Uint8Array): RequestParts => {
   const version = requestPreamble(payload).apiVersion
-  const reader = new Reader(payload)
+  const reader = new Reader(payload, 0, payload.length, MAX_REQUEST_ELEMENTS)
   return { header: RequestHeader.decode(reader, requestHeaderVersion(api, version)), reader }
 }
 
@@ -135,7 +138,7 @@ export class FrameSplitter {
     return this.expected === -1 ? this.sizeFilled : 4 + this.filled
   }
 
-  /** Takes the next bytes and answers the payloads they complete. Throws `MalformedBytes` on a size that is negative or too large. */
+  /** Takes the next bytes and answers the payloads they complete. Throws `MalformedBytes` on a size that is negative or too large; the stream cannot be read further then. */
   push(chunk: Uint8Array): Array<Uint8Array> {
     const frames: Array<Uint8Array> = []
     let at = 0

@@ -4,10 +4,17 @@ import { encodeUtf8, utf8Length } from "./utf8.ts"
 import * as Uuid from "./Uuid.ts"
 
 const MAX_STRING = 32_767
+const MAX_INT64 = 2n ** 63n - 1n
+const MIN_INT64 = -(2n ** 63n)
+
+// A DataView would wrap in silence: an epoch of 32768 would go out as -32768.
+const unfit = (type: string, value: number | bigint): UnencodableValue =>
+  new UnencodableValue(type, `${value} does not fit`)
 
 /**
  * Writes the protocol's primitive types into one buffer that doubles when it is full. `finish` answers a view of that buffer;
- * `reset` starts over in the same memory, so call it only when nobody holds an earlier view.
+ * `reset` starts over in the same memory, so call it only when nobody holds an earlier view. A number outside its type's range, or a
+ * string longer than 32767 bytes, is an `UnencodableValue`.
  */
 export class Writer {
   offset = 0
@@ -53,31 +60,37 @@ export class Writer {
   }
 
   int8(value: number): void {
+    if ((value << 24) >> 24 !== value) throw unfit("int8", value)
     const at = this.take(1)
     this.view.setInt8(at, value)
   }
 
   int16(value: number): void {
+    if ((value << 16) >> 16 !== value) throw unfit("int16", value)
     const at = this.take(2)
     this.view.setInt16(at, value)
   }
 
   uint16(value: number): void {
+    if ((value & 0xffff) !== value) throw unfit("uint16", value)
     const at = this.take(2)
     this.view.setUint16(at, value)
   }
 
   int32(value: number): void {
+    if ((value | 0) !== value) throw unfit("int32", value)
     const at = this.take(4)
     this.view.setInt32(at, value)
   }
 
   uint32(value: number): void {
+    if (value >>> 0 !== value) throw unfit("uint32", value)
     const at = this.take(4)
     this.view.setUint32(at, value)
   }
 
   int64(value: bigint): void {
+    if (value > MAX_INT64 || value < MIN_INT64) throw unfit("int64", value)
     const at = this.take(8)
     this.view.setBigInt64(at, value)
   }

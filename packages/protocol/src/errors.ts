@@ -47,6 +47,14 @@ export class UnencodableValue extends Error {
     super(`${field}: ${detail}`)
     this.field = field
   }
+
+  static notInVersion(field: string, version: number): UnencodableValue {
+    return new UnencodableValue(field, `does not exist in version ${version}, and its value is not the default`)
+  }
+
+  static nullInVersion(field: string, version: number): UnencodableValue {
+    return new UnencodableValue(field, `may not be null in version ${version}`)
+  }
 }
 
 /** The CRC-32C of a record batch differs from the one it carries. */
@@ -74,12 +82,3 @@ export class UnknownCodec extends Error {
     this.compression = compression
   }
 }
-
-export const unsupportedVersion = (message: string, version: number, min: number, max: number): UnsupportedVersion =>
-  new UnsupportedVersion(message, version, min, max)
-
-export const notInVersion = (field: string, version: number): UnencodableValue =>
-  new UnencodableValue(field, `does not exist in version ${version}, and its value is not the default`)
-
-export const nullInVersion = (field: string, version: number): UnencodableValue =>
-  new UnencodableValue(field, `may not be null in version ${version}`)

@@ -89,6 +89,15 @@ describe("requests and responses", () => {
     assert.deepStrictEqual([body.errorCode, body.producerId, body.producerEpoch], [90, 5n, 3])
   })
 
+  it("a request of millions of empty strings is refused while its array is still a number", () => {
+    const payload = new Uint8Array(3_000_000).fill(1)
+    // ListGroups 4, correlation id 1, no client id, no tags; then a compact array of 2,500,000 elements of one byte each.
+    payload.set([0, 16, 0, 4, 0, 0, 0, 1, 255, 255, 0, 0xa1, 0xcb, 0x98, 0x01])
+    const before = process.memoryUsage().heapUsed
+    assert.throws(() => Frame.decodeRequest(Apis.ListGroups, payload), MalformedBytes, /more array elements/)
+    assert.isBelow(process.memoryUsage().heapUsed - before, 5_000_000)
+  })
+
   it("bytes after the body are malformed", () => {
     const frame = Frame.encodeResponse(Apis.Heartbeat, { errorCode: 0 }, { version: 0, correlationId: 1 })
     assert.throws(

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type MalformedBytes, Reader, Writer } from "@exactly-once/protocol"
+import { type MalformedBytes, Reader, UnencodableValue, Writer } from "@exactly-once/protocol"
 
 const reason = (run: () => unknown): string => {
   try {
@@ -65,6 +65,24 @@ describe("Reader", () => {
     assert.strictEqual(reader.float64(), -1.5e300)
     assert.strictEqual(reader.uint16(), 65_535)
     assert.strictEqual(reader.uint32(), 0xffff_fffe)
+  })
+
+  it("a number outside the range of its type is refused, not wrapped", () => {
+    const writer = new Writer()
+    const refused: ReadonlyArray<() => void> = [
+      () => writer.int8(128),
+      () => writer.int8(-129),
+      () => writer.int16(32_768),
+      () => writer.uint16(-1),
+      () => writer.int32(2 ** 31),
+      () => writer.int32(0.5),
+      () => writer.int32(Number.NaN),
+      () => writer.uint32(2 ** 32),
+      () => writer.int64(2n ** 63n),
+      () => writer.int64(-(2n ** 63n) - 1n)
+    ]
+    for (const write of refused) assert.throws(write, UnencodableValue)
+    assert.strictEqual(writer.offset, 0)
   })
 
   it("hands out views, not copies, and reads Node's Buffer as plain bytes", () => {
