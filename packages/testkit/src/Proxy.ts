@@ -86,7 +86,11 @@ export const make = (options: ProxyOptions): Effect.Effect<Proxy["Service"], Pro
   Effect.gen(function*() {
     const hub = yield* Effect.acquireRelease(
       Effect.sync(() => new Hub()),
-      (hub) => Effect.promise(() => hub.close())
+      (hub) =>
+        Effect.flatMap(Effect.promise(() => hub.close()), () => {
+          const [problem] = hub.problems
+          return problem === undefined ? Effect.void : Effect.die(problem)
+        })
     )
     const bootstrap = yield* Effect.tryPromise({
       try: () => hub.open(options.bootstrap),

@@ -1,4 +1,5 @@
 export * as Api from "./Api.ts"
+export * as Contract from "./Contract.ts"
 export * as Ledger from "./Ledger.ts"
 export * as Probe from "./Probe.ts"
 export * as Proxy from "./Proxy.ts"

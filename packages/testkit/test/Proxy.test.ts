@@ -138,6 +138,24 @@ describe("Proxy", () => {
       assert.deepStrictEqual(broker.applied, ["EndTxn commit t"])
     }))
 
+  it.live("rewrites a request, and an answer", () =>
+    Effect.gen(function*() {
+      const { broker, client, proxy } = yield* setup
+      yield* proxy.inject({
+        api: "EndTxn",
+        when: "before",
+        do: { rewrite: (body) => ({ ...Object(body), committed: false }) }
+      })
+      yield* proxy.inject({
+        api: "Heartbeat",
+        when: "after",
+        do: { rewrite: (body) => ({ ...Object(body), errorCode: 27 }) }
+      })
+      yield* commit(client)
+      assert.deepStrictEqual(broker.applied, ["EndTxn abort t"])
+      assert.strictEqual((yield* heartbeat(client)).errorCode, 27)
+    }))
+
   it.live("fires on the nth match only, by client, version and body", () =>
     Effect.gen(function*() {
       const { address, broker, client, proxy } = yield* setup

@@ -71,10 +71,32 @@ const withCode = (value: unknown, code: number): unknown => {
   )
 }
 
-/** A response with every error code in it replaced. Throws when the response cannot be read. */
-export const withError = (payload: Uint8Array, head: RequestHead, code: number): Uint8Array => {
+/** A request whose body is what `change` makes of it. Throws when the request cannot be read. */
+export const rewriteRequest = (
+  payload: Uint8Array,
+  head: RequestHead,
+  change: (body: unknown) => unknown
+): Uint8Array => {
+  const api = Apis.byKey(head.apiKey)
+  const body = requestBody(payload, head)
+  if (api === undefined || body === undefined) throw new TypeError(`no codec for request ${head.apiKey}`)
+  const { clientId, correlationId, version } = head
+  // As in `respond`: the rule's author answers for the body's shape, and the encoder refuses what does not fit.
+  return Frame.encodeRequest(api, change(body) as never, { version, correlationId, clientId }).subarray(4)
+}
+
+/** A response whose body is what `change` makes of it. Throws when the response cannot be read. */
+export const rewriteResponse = (
+  payload: Uint8Array,
+  head: RequestHead,
+  change: (body: unknown) => unknown
+): Uint8Array => {
   const api = Apis.byKey(head.apiKey)
   const body = responseBody(payload, head)
   if (api === undefined || body === undefined) throw new TypeError(`no codec for the answer of ${head.apiKey}`)
-  return respond(api, head, withCode(body, code))
+  return respond(api, head, change(body))
 }
+
+/** A response with every error code in it replaced. Throws when the response cannot be read. */
+export const withError = (payload: Uint8Array, head: RequestHead, code: number): Uint8Array =>
+  rewriteResponse(payload, head, (body) => withCode(body, code))

@@ -41,6 +41,8 @@ const parse = (address: string): Address => {
 
 export class Hub {
   readonly journal = new Journal()
+  /** What went wrong in the proxy itself. */
+  readonly problems: Array<unknown> = []
   private readonly listeners = new Map<string, Promise<Server>>()
   private readonly relays = new Map<number, Relay>()
   private readonly armed: Array<Armed> = []
@@ -98,7 +100,8 @@ export class Hub {
       },
       thawed: (clientId) => this.thawed(connection, clientId),
       reroute: this.reroute,
-      record
+      record,
+      broken: (error) => this.problems.push(error)
     })
     this.relays.set(connection, relay)
     void relay.done.then(() => this.relays.delete(connection))

@@ -8,7 +8,15 @@ import { Frame } from "@exactly-once/protocol"
 import * as Duration from "effect/Duration"
 import type { Socket } from "node:net"
 import { type Reroute, rewriteAddresses } from "./addresses.ts"
-import { framed, requestBody, type RequestHead, requestHead, withError } from "./codec.ts"
+import {
+  framed,
+  requestBody,
+  type RequestHead,
+  requestHead,
+  rewriteRequest,
+  rewriteResponse,
+  withError
+} from "./codec.ts"
 import type { ArmedRule } from "./faultRules.ts"
 import type { Phase } from "./journal.ts"
 import { refuse } from "./refusals.ts"
@@ -27,6 +35,8 @@ export interface RelayContext {
   readonly thawed: (clientId: string | null | undefined) => Promise<void> | undefined
   readonly reroute: Reroute
   readonly record: (phase: Phase, exchange: Exchange | undefined) => void
+  /** A rule could not be played: a mistake of the test, and no fault to be survived. */
+  readonly broken: (error: unknown) => void
 }
 
 /** A request on its way. */
@@ -95,7 +105,7 @@ export class Relay {
     try {
       for await (const chunk of this.client) {
         // Node's socket without an encoding yields buffers only; its iterator is typed as any.
-        for (const payload of splitter.push(chunk as Uint8Array)) await this.request(payload)
+        for (const payload of splitter.push(chunk as Uint8Array)) await this.played(this.request(payload))
       }
     } catch {
       // The client went away in the middle, or speaks something else.
@@ -108,12 +118,21 @@ export class Relay {
     const splitter = new Frame.FrameSplitter()
     try {
       for await (const chunk of this.upstream) {
-        for (const payload of splitter.push(chunk as Uint8Array)) await this.response(payload)
+        for (const payload of splitter.push(chunk as Uint8Array)) await this.played(this.response(payload))
       }
     } catch {
       // The broker went away in the middle.
     }
     this.cut()
+  }
+
+  private async played(step: Promise<void>): Promise<void> {
+    try {
+      await step
+    } catch (error) {
+      this.context.broken(error)
+      this.cut()
+    }
   }
 
   private async request(payload: Uint8Array): Promise<void> {
@@ -148,6 +167,9 @@ export class Relay {
     if (typeof action === "object" && "error" in action) {
       this.pending.push({ ...pending, ready: refuse(payload, head, action.error) })
       return this.deliverReady()
+    }
+    if (typeof action === "object" && "rewrite" in action) {
+      return this.forward({ ...pending, original: rewriteRequest(payload, head, action.rewrite) })
     }
     return this.later(rule, released, () => this.forward(pending))
   }
@@ -188,6 +210,9 @@ export class Relay {
     if (typeof action === "object" && "error" in action) {
       return this.deliver(exchange, withError(payload, exchange.head, action.error))
     }
+    if (typeof action === "object" && "rewrite" in action) {
+      return this.deliver(exchange, rewriteResponse(payload, exchange.head, action.rewrite))
+    }
     return this.later(rule, released, () => this.deliver(exchange, payload))
   }
 
@@ -200,7 +225,7 @@ export class Relay {
       await wait
       return go()
     }
-    const detached: Promise<void> = wait.then(go).finally(() => this.detached.delete(detached))
+    const detached: Promise<void> = this.played(wait.then(go)).finally(() => this.detached.delete(detached))
     this.detached.add(detached)
   }
 

@@ -1,0 +1,56 @@
+/**
+ * Events in the order they came, and a way to wait for one: what a case awaits instead of sleeping.
+ */
+import * as Effect from "effect/Effect"
+
+/** How long a case waits for anything before it fails. Longer than every timeout that it sets. */
+const patienceMs = 20_000
+
+/** Fails the case, naming what did not happen. */
+export const within = <A, E, R>(
+  what: string,
+  effect: Effect.Effect<A, E, R>,
+  milliseconds = patienceMs
+): Effect.Effect<A, E, R> =>
+  Effect.timeoutOrElse(effect, {
+    duration: milliseconds,
+    orElse: () => Effect.die(new Error(`this did not happen within ${milliseconds} ms: ${what}`))
+  })
+
+export class EventLog<A> {
+  private readonly events: Array<A> = []
+  private readonly waiting = new Set<() => void>()
+
+  push(event: A): void {
+    this.events.push(event)
+    for (const look of Array.from(this.waiting)) look()
+  }
+
+  get all(): ReadonlyArray<A> {
+    return this.events
+  }
+
+  /** The first event from `from` on that matches, now or later. */
+  next(what: string, matches: (event: A) => boolean = () => true, from = 0): Effect.Effect<A> {
+    return within(
+      what,
+      Effect.callback<A>((resume) => {
+        let at = from
+        const look = () => {
+          for (; at < this.events.length; at++) {
+            const event = this.events[at]
+            if (event === undefined || !matches(event)) continue
+            this.waiting.delete(look)
+            resume(Effect.succeed(event))
+            return
+          }
+        }
+        this.waiting.add(look)
+        look()
+        return Effect.sync(() => {
+          this.waiting.delete(look)
+        })
+      })
+    )
+  }
+}
