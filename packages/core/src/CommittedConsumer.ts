@@ -5,7 +5,6 @@
 import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -37,6 +36,8 @@ export interface Options {
   readonly startFrom?: "earliest" | "latest" | "fail" | undefined
   /** Most bytes fetched of a partition at once: the size of a batch. Default 1 MiB. */
   readonly maxBytesPerPartition?: number | undefined
+  /** Most records of a partition in a batch. Default: as many as a fetch brings. */
+  readonly maxRecords?: number | undefined
   /** How long a fetch waits for records. Default 500 milliseconds. */
   readonly maxWait?: Duration.Input | undefined
 }
@@ -72,8 +73,13 @@ const resolve = (options: Options): Effect.Effect<Resolved, Misconfigured> => {
   if (!Number.isInteger(maxBytesPerPartition) || maxBytesPerPartition < 1) {
     return refuse("maxBytesPerPartition", `${maxBytesPerPartition} is not a positive number of bytes`)
   }
+  const maxRecords = options.maxRecords ?? Number.MAX_SAFE_INTEGER
+  if (!Number.isInteger(maxRecords) || maxRecords < 1) {
+    return refuse("maxRecords", `${maxRecords} is not a positive whole number`)
+  }
   return Effect.succeed({
     groupId: options.groupId,
+    maxRecords,
     startFrom: options.startFrom ?? "earliest",
     sessionTimeoutMs,
     rebalanceTimeoutMs,
@@ -139,8 +145,9 @@ export const make = Effect.fnUntraced(function*(options: Options) {
   const stream: Shape["batches"] = <const T extends ReadonlyArray<Topic.Any>>(topics: T) =>
     Stream.unwrap(Effect.map(start(topics), (runtime) => {
       const decode = BatchDecoder.make<Topic.RecordOf<T[number]>>(topics)
-      const pull: Effect.Effect<Arr.NonEmptyReadonlyArray<Batch<Topic.RecordOf<T[number]>>>, ConsumeError> = Effect
-        .raceFirst(Effect.mapError(runtime.poll, toConsumeError), Deferred.await(runtime.failed)).pipe(
+      const pull: Effect.Effect<Arr.NonEmptyReadonlyArray<Batch<Topic.RecordOf<T[number]>>>, ConsumeError> = runtime
+        .poll.pipe(
+          Effect.mapError((error) => error._tag === "ReplicaClash" ? error : toConsumeError(error)),
           Effect.flatMap((fetched) => decode(runtime, fetched)),
           Effect.flatMap((decoded) => Arr.isReadonlyArrayNonEmpty(decoded) ? Effect.succeed(decoded) : pull)
         )

@@ -388,3 +388,35 @@ describe("withTransaction", () => {
       assert.strictEqual(kafka.values("out").length, 1)
     }))
 })
+
+describe("maxRecords", () => {
+  for (const openTransactions of [1, 2]) {
+    it.effect(`cuts what was fetched into transactions of that size (${openTransactions} open)`, () =>
+      Effect.gen(function*() {
+        const { kafka, outcomes } = setUp({ fencing: "group", openTransactions, partitions: 1 })
+        kafka.createTopic("in", 1)
+        const values = Array.from({ length: 7 }, (_, i) => `r${i}`)
+        kafka.put("in", 0, values)
+        const layer = Layer.mergeAll(
+          TransactionalSession.layer({
+            transactionalIdPrefix: "app",
+            replica: "app-0",
+            onOutcome: (outcome) => Effect.sync(() => outcomes.push(outcome))
+          }),
+          CommittedConsumer.layer({ groupId: "g", maxRecords: 3 })
+        ).pipe(Layer.provide(kafka.layer))
+        kafka.before(({ op }, nth) => op === "commit" && nth === 2 ? kafka.fail("commit", "Abortable") : Effect.void)
+        const fiber = yield* pipeline.pipe(
+          Stream.take(3),
+          Stream.runCollect,
+          Effect.provide(layer),
+          Effect.forkChild
+        )
+        const sizes = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(kafka.values("out"), values.map((value) => `${value}!`))
+        assert.isTrue(sizes.every((size) => size <= 3))
+        assert.strictEqual(kafka.offset("g", { topic: "in", partition: 0 }), 7n)
+        assert.strictEqual(kafka.count("poll") > 0, true)
+      }))
+  }
+})

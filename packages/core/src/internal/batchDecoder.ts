@@ -13,6 +13,11 @@ import type { ConsumerRuntime } from "./consumerRuntime.ts"
 
 type Decoded = Topic.InRecord<string, unknown, unknown>
 
+interface Group {
+  readonly shares: Array<Share>
+  records: ReadonlyArray<Decoded>
+}
+
 const refusal = (record: FetchedRecord, part: "key" | "value", description: string) =>
   new DecodeError({ topic: record.topic, partition: record.partition, offset: record.offset, part, description })
 
@@ -44,7 +49,8 @@ export const make = <A>(topics: ReadonlyArray<Topic.Any>) => {
     fetched: ReadonlyArray<FetchedBatch>
   ): Effect.Effect<ReadonlyArray<Batch<A>>, DecodeError> =>
     Effect.suspend(() => {
-      const lanes = new Map<string, { shares: Array<Share>; records: ReadonlyArray<Decoded> }>()
+      const groups: Array<Group> = []
+      const last = new Map<string, Group>()
       const stale: Array<FetchedBatch> = []
       for (const batch of fetched) {
         runtime.lend(batch)
@@ -63,14 +69,18 @@ export const make = <A>(topics: ReadonlyArray<Topic.Any>) => {
         }
         const share: Share = { fetched: batch, ...delivered }
         const key = runtime.session?.laneKey(batch) ?? format(batch)
-        const lane = lanes.get(key)
-        if (lane === undefined) lanes.set(key, { shares: [share], records })
-        else {
-          lane.shares.push(share)
-          lane.records = lane.records.concat(records)
+        const group = last.get(key)
+        // A second slice of a partition was cut to be a batch of its own.
+        if (group === undefined || group.shares.some(({ fetched }) => format(fetched) === format(batch))) {
+          const fresh: Group = { shares: [share], records }
+          groups.push(fresh)
+          last.set(key, fresh)
+        } else {
+          group.shares.push(share)
+          group.records = group.records.concat(records)
         }
       }
-      const batches = Array.from(lanes.values(), ({ records, shares }): Batch<A> => {
+      const batches = groups.map(({ records, shares }): Batch<A> => {
         const token: Token = { runtime, shares, spent: false }
         return {
           // Every record came out of the serdes of a topic in `topics`, whose records A is the union of.

@@ -4,6 +4,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { CommittedOffset, DriverError, FetchedBatch, GroupConsumer, GroupMember } from "../Driver.ts"
@@ -12,6 +13,7 @@ import type { Offset } from "../Offset.ts"
 import { format, type TopicPartition } from "../TopicPartition.ts"
 import { ReplicaClash } from "../TransactionError.ts"
 import * as Ownership from "./ownership.ts"
+import * as Slices from "./slices.ts"
 
 /** What a session does for the consumer whose batches it commits. */
 export interface SessionHooks {
@@ -47,10 +49,8 @@ export interface ConsumerRuntime {
     partitions: ReadonlyArray<TopicPartition>,
     committed: ReadonlyMap<string, CommittedOffset>
   ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly offset: Offset }>, DriverError>
-  /** Ends the stream with this failure. */
-  readonly fail: (error: ReplicaClash) => Effect.Effect<void>
-  readonly failed: Deferred.Deferred<never, ReplicaClash>
-  readonly poll: Effect.Effect<ReadonlyArray<FetchedBatch>, DriverError>
+  /** Suspends until there is something to hand out. */
+  readonly poll: Effect.Effect<ReadonlyArray<FetchedBatch>, DriverError | ReplicaClash>
   /** A batch went out to the program. */
   readonly lend: (batch: FetchedBatch) => void
 }
@@ -64,6 +64,7 @@ export interface RuntimeOptions {
   readonly heartbeatIntervalMs: number
   readonly maxBytesPerPartition: number
   readonly maxWaitMs: number
+  readonly maxRecords: number
 }
 
 /** The newer member of our own replica name, if there is one. */
@@ -86,7 +87,8 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<ConsumerRuntime, DriverError, Scope.Scope> {
   const { groupId } = options
   const ownership = Ownership.make()
-  const failed = yield* Deferred.make<never, ReplicaClash>()
+  const slices = Slices.make(options.maxRecords, driver.capabilities.openTransactions)
+  const ready = yield* Queue.unbounded<FetchedBatch, DriverError | ReplicaClash>()
   const lent = new Map<string, Set<FetchedBatch>>()
   const scope = yield* Effect.scope
   // The driver calls back before it has returned its consumer: the callbacks that need it run after that.
@@ -131,11 +133,20 @@ export const make = Effect.fnUntraced(function*(
       )
     )
 
-  const fail = (error: ReplicaClash) => Effect.asVoid(Deferred.fail(failed, error))
+  const fail = (error: DriverError | ReplicaClash) => Effect.asVoid(Queue.fail(ready, error))
   const watchForClash = Effect.forkIn(
     Effect.flatMap(clash, (error) => error === undefined ? Effect.void : fail(error)),
     scope
   )
+
+  const giveOneBack = (batch: FetchedBatch) =>
+    Effect.suspend(() => {
+      const { next, whole } = slices.giveBack(batch)
+      if (next !== undefined) return Queue.offer(ready, next)
+      return whole === undefined
+        ? Effect.void
+        : Effect.flatMap(Deferred.await(joined), (consumer) => consumer.release(whole))
+    })
 
   const giveBack = (partitions: ReadonlyArray<TopicPartition>) =>
     Effect.gen(function*() {
@@ -146,9 +157,8 @@ export const make = Effect.fnUntraced(function*(
         if (batches !== undefined) gone.push(...batches)
         lent.delete(format(tp))
       }
-      if (gone.length === 0) return
-      const consumer = yield* Deferred.await(joined)
-      for (const batch of gone) yield* consumer.release(batch)
+      for (const tp of partitions) slices.drop(tp)
+      for (const batch of gone) yield* giveOneBack(batch)
     })
 
   const onAssigned = Effect.fnUntraced(function*(partitions: ReadonlyArray<TopicPartition>) {
@@ -186,6 +196,7 @@ export const make = Effect.fnUntraced(function*(
     rewind: (tp, offset) =>
       Effect.suspend(() => {
         ownership.rewind(tp, offset)
+        slices.drop(tp)
         return ownership.owns(tp)
           ? Effect.flatMap(consumerOf, (consumer) => consumer.seek(tp, offset))
           : Effect.void
@@ -193,15 +204,13 @@ export const make = Effect.fnUntraced(function*(
     release: (batch) =>
       Effect.suspend(() => {
         const known = lent.get(format(batch))?.delete(batch) === true
-        return known ? Effect.flatMap(consumerOf, (consumer) => consumer.release(batch)) : Effect.void
+        return known ? giveOneBack(batch) : Effect.void
       }),
     confirm: Effect.flatMap(consumerOf, (consumer) => consumer.confirm),
     clash,
     committed,
     startPositions,
-    fail,
-    failed,
-    poll: Effect.flatMap(consumerOf, (consumer) => consumer.poll),
+    poll: Queue.takeAll(ready),
     lend: (batch) => {
       const key = format(batch)
       const batches = lent.get(key)
@@ -219,5 +228,11 @@ export const make = Effect.fnUntraced(function*(
     onLost
   })
   yield* Deferred.succeed(joined, consumer)
+  // A fiber of its own, so that a slice that becomes ready never has to race a poll, which could lose what was polled.
+  yield* Effect.forkScoped(
+    Effect.forever(
+      Effect.flatMap(consumer.poll, (fetched) => Queue.offerAll(ready, fetched.flatMap(slices.admit)))
+    ).pipe(Effect.catch(fail))
+  )
   return runtime
 })

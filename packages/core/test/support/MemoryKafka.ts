@@ -226,7 +226,13 @@ export const make = (options: Options = {}) => {
       if (from >= stable) continue
       const records: Array<Driver.FetchedRecord> = []
       let next = from
-      for (let i = from; i < stable && records.length < member.options.maxBytesPerPartition; i++) {
+      for (
+        let i = from;
+        i < stable &&
+        records.length <
+          (member.options.maxBytesPerPartition < 1_000_000 ? member.options.maxBytesPerPartition : 1_000);
+        i++
+      ) {
         next = i + 1
         const entry = entries[i]
         if (entry === undefined || entry.transaction?.state === "Aborted") continue
