@@ -207,3 +207,41 @@ export const writeStruct = (
     ...all.flatMap(({ data, tag }) => [...uvarint(tag), ...uvarint(data.length), ...data])
   ]
 }
+
+const plainOf = (message: Message, field: Field, type: string, version: number, overrides: Struct): Value => {
+  if (type.startsWith("[]")) return [plainOf(message, field, type.slice(2), version, overrides)]
+  switch (type) {
+    case "string":
+      return "probe"
+    case "bytes":
+    case "records":
+      return new Uint8Array(0)
+    case "bool":
+    case "int8":
+    case "int16":
+    case "int32":
+    case "int64":
+    case "uuid":
+      return zero({ ...field, type })
+    default:
+      return plainStruct(message, fieldsOf(message, field, type), version, overrides)
+  }
+}
+
+/** A modest value of every untagged field in `version`: one element per array, defaults for numbers, `overrides` by name. */
+export const plainStruct = (
+  message: Message,
+  fields: ReadonlyArray<Field>,
+  version: number,
+  overrides: Struct
+): Struct => {
+  const value: Record<string, Value> = {}
+  for (const field of fields) {
+    if (!includes(field.versions, version) || field.taggedVersions !== undefined) continue
+    const name = camel(field.name)
+    const given = overrides[name]
+    const fits = given !== undefined && (given !== null || includes(field.nullableVersions, version))
+    value[name] = fits ? given : plainOf(message, field, field.type, version, overrides)
+  }
+  return value
+}
