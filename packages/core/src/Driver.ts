@@ -120,6 +120,11 @@ export interface FetchedBatch {
   readonly topic: string
   readonly partition: number
   readonly records: ReadonlyArray<FetchedRecord>
+  /**
+   * Where the batch handed out before it ended, or the position that was sought: batches join without a gap, so that one
+   * fetched before a seek is known by its start (R5).
+   */
+  readonly startOffset: Offset
   /** Where the partition goes on: past the last record, and past the control and aborted records behind it (R2). */
   readonly nextOffset: Offset
   readonly delivery: Delivery

@@ -54,7 +54,7 @@ export const make = <A>(topics: ReadonlyArray<Topic.Any>) => {
       const stale: Array<FetchedBatch> = []
       for (const batch of fetched) {
         runtime.lend(batch)
-        const delivered = runtime.ownership.deliver(batch, batch.nextOffset)
+        const delivered = runtime.ownership.deliver(batch, batch.startOffset, batch.nextOffset)
         const topic = byName.get(batch.topic)
         if (delivered === undefined || topic === undefined) {
           stale.push(batch)
@@ -89,6 +89,6 @@ export const make = <A>(topics: ReadonlyArray<Topic.Any>) => {
           [TokenKey]: token
         }
       })
-      return Effect.as(Effect.forEach(stale, runtime.release, { discard: true }), batches)
+      return Effect.as(Effect.forEach(stale, runtime.refuse, { discard: true }), batches)
     })
 }

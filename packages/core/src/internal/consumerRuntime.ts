@@ -38,6 +38,8 @@ export interface ConsumerRuntime {
   /** Back to `offset`: what was fetched behind it is stale (R5). */
   readonly rewind: (tp: TopicPartition, offset: Offset) => Effect.Effect<void>
   readonly release: (batch: FetchedBatch) => Effect.Effect<void>
+  /** Gives back a batch that does not join where its partition stands, and has the driver go on from there. */
+  readonly refuse: (batch: FetchedBatch) => Effect.Effect<void>
   readonly confirm: Effect.Effect<void, DriverError>
   /** A live member of our replica name with a higher incarnation (R16). */
   readonly clash: Effect.Effect<ReplicaClash | undefined>
@@ -205,6 +207,17 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         const known = lent.get(format(batch))?.delete(batch) === true
         return known ? giveOneBack(batch) : Effect.void
+      }),
+    refuse: (batch) =>
+      Effect.gen(function*() {
+        const position = ownership.position(batch)
+        if (position !== undefined) {
+          // Fetched before a seek, as a rule. Should a driver ever skip, it is set back here instead of losing records.
+          slices.drop(batch)
+          const consumer = yield* consumerOf
+          yield* consumer.seek({ topic: batch.topic, partition: batch.partition }, position)
+        }
+        yield* runtime.release(batch)
       }),
     confirm: Effect.flatMap(consumerOf, (consumer) => consumer.confirm),
     clash,

@@ -19,9 +19,10 @@ export interface Ownership {
   readonly drop: (tp: TopicPartition) => void
   /** Moves the position back and makes every batch delivered before stale. */
   readonly rewind: (tp: TopicPartition, position: Offset) => void
-  /** Hands out a range: answers its start and the ownership it is delivered under; undefined when not ours. */
+  /** Hands out a range: answers the ownership it is delivered under; undefined when not ours, or not where we stand. */
   readonly deliver: (
     tp: TopicPartition,
+    start: Offset,
     next: Offset
   ) => { readonly start: Offset; readonly ownership: number } | undefined
   /** Held without a break since `ownership` was handed out. */
@@ -29,6 +30,8 @@ export interface Ownership {
   /** `holds`, and not being given away: a transaction may begin. */
   readonly mayBegin: (tp: TopicPartition, ownership: number) => boolean
   readonly owns: (tp: TopicPartition) => boolean
+  /** Where the next batch has to begin. */
+  readonly position: (tp: TopicPartition) => Offset | undefined
   readonly all: () => ReadonlyArray<TopicPartition>
 }
 
@@ -52,10 +55,9 @@ export const make = (): Ownership => {
       entry.ownership = ++last
       entry.position = position
     },
-    deliver: (tp, next) => {
+    deliver: (tp, start, next) => {
       const entry = owned.get(format(tp))
-      if (entry === undefined || entry.revoking) return undefined
-      const start = entry.position
+      if (entry === undefined || entry.revoking || entry.position !== start) return undefined
       entry.position = next
       return { start, ownership: entry.ownership }
     },
@@ -65,6 +67,7 @@ export const make = (): Ownership => {
       return entry !== undefined && entry.ownership === ownership && !entry.revoking
     },
     owns: (tp) => owned.has(format(tp)),
+    position: (tp) => owned.get(format(tp))?.position,
     all: () => Array.from(owned.values(), (entry) => entry.tp)
   }
 }

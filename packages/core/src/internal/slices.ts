@@ -3,12 +3,14 @@
  * is. Driver-independent: a fetch cannot be asked for fewer records than a record batch holds.
  */
 import type { FetchedBatch } from "../Driver.ts"
-import { offsetUnsafe } from "../Offset.ts"
+import { type Offset, offsetUnsafe } from "../Offset.ts"
 import { format, type TopicPartition } from "../TopicPartition.ts"
 
 interface Cut {
   readonly whole: FetchedBatch
-  /** Where the next slice begins. */
+  /** Where the last slice ended. */
+  start: Offset
+  /** The record that the next slice begins with. */
   next: number
   out: number
   /** Rewound: what is left of it is stale. */
@@ -38,11 +40,9 @@ export const make = (maxRecords: number, outAtOnce: number): Slices => {
     cut.out += 1
     const following = whole.records[cut.next]
     // Up to the record that follows, so that gaps of aborted and control records are never left over.
-    const slice: FetchedBatch = {
-      ...whole,
-      records,
-      nextOffset: following === undefined ? whole.nextOffset : offsetUnsafe(following.offset)
-    }
+    const nextOffset = following === undefined ? whole.nextOffset : offsetUnsafe(following.offset)
+    const slice: FetchedBatch = { ...whole, records, startOffset: cut.start, nextOffset }
+    cut.start = nextOffset
     cuts.set(slice, cut)
     return slice
   }
@@ -50,7 +50,7 @@ export const make = (maxRecords: number, outAtOnce: number): Slices => {
   return {
     admit: (batch) => {
       if (batch.records.length <= maxRecords) return [batch]
-      const cut: Cut = { whole: batch, next: 0, out: 0, dropped: false }
+      const cut: Cut = { whole: batch, start: batch.startOffset, next: 0, out: 0, dropped: false }
       const slices: Array<FetchedBatch> = []
       for (let slice = take(cut); slice !== undefined; slice = take(cut)) slices.push(slice)
       return slices

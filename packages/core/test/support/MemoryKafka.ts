@@ -185,7 +185,7 @@ export const make = (options: Options = {}) => {
 
   interface Member {
     readonly options: Driver.ConsumerOptions
-    readonly positions: Map<string, { tp: TP; offset: bigint; out: number }>
+    readonly positions: Map<string, { tp: TP; offset: bigint; begin: bigint; out: number }>
     generation: number
     evicted: boolean
     failed: Driver.DriverError | undefined
@@ -199,7 +199,12 @@ export const make = (options: Options = {}) => {
       member.generation = ++generation
       const starts = yield* member.options.onAssigned(tps)
       for (const { offset, partition, topic } of starts) {
-        member.positions.set(TopicPartition.format({ topic, partition }), { tp: { topic, partition }, offset, out: 0 })
+        member.positions.set(TopicPartition.format({ topic, partition }), {
+          tp: { topic, partition },
+          offset,
+          begin: offset,
+          out: 0
+        })
       }
       wake()
     })
@@ -248,9 +253,12 @@ export const make = (options: Options = {}) => {
       state.offset = BigInt(next)
       if (records.length === 0) continue
       state.out += 1
+      const startOffset = Offset.offsetUnsafe(state.begin)
+      state.begin = BigInt(next)
       batches.push({
         ...state.tp,
         records,
+        startOffset,
         nextOffset: Offset.offsetUnsafe(BigInt(next)),
         delivery: { memberId: "m", generation: member.generation, groupInstanceId: null }
       })
@@ -309,7 +317,10 @@ export const make = (options: Options = {}) => {
         seek: (tp, offset) =>
           Effect.sync(() => {
             const state = member.positions.get(TopicPartition.format(tp))
-            if (state !== undefined) state.offset = offset
+            if (state !== undefined) {
+              state.offset = offset
+              state.begin = offset
+            }
             wake()
           }),
         confirm: request({ op: "confirm", id: consumerOptions.groupId }, () =>

@@ -9,6 +9,8 @@ interface Standing {
   readonly topic: string
   readonly partition: number
   position: bigint
+  /** Where the next batch handed out joins on: behind `position` by what was fetched and had nothing to show. */
+  begin: bigint
   /** Counts seeks: what was fetched or handed out before the last one is stale. */
   epoch: number
   out: number
@@ -51,6 +53,7 @@ export class Positions {
         topic,
         partition,
         position: offset,
+        begin: offset,
         epoch: 0,
         out: 0,
         ready: undefined,
@@ -134,9 +137,11 @@ export class Positions {
         topic,
         partition,
         records: read.records,
+        startOffset: Offset.offsetUnsafe(standing.begin),
         nextOffset: Offset.offsetUnsafe(read.nextOffset),
         delivery
       }
+      standing.begin = read.nextOffset
       this.#handed.set(batch, { standing, epoch })
       batches.push(batch)
     }
@@ -160,6 +165,7 @@ export class Positions {
     this.#out -= standing.out
     if (standing.ready !== undefined) this.#buffered -= standing.ready.bytes
     standing.position = offset
+    standing.begin = offset
     standing.epoch++
     standing.out = 0
     standing.ready = undefined
