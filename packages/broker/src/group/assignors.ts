@@ -123,8 +123,8 @@ const uniformAlike = (
 
 /**
  * Members with different subscriptions: keeps what they have, gives each free partition to its least loaded subscriber, then moves
- * partitions from fuller to emptier subscribers while that makes the two more equal. Kafka balances by another procedure; both end when no
- * single move helps, though not always in the same place.
+ * partitions from fuller to emptier members while that makes the two more equal. Kafka gets to a balance by another procedure, so that the
+ * partitions need not be with the same members.
  */
 const uniformUnlike = (
   members: ReadonlyArray<AssignorMember>,
@@ -173,16 +173,31 @@ const uniformUnlike = (
       if (owner.get(topicId)?.get(partition) === undefined) move(topicId, partition, leastLoaded(candidates))
     }
   }
-  for (let moved = true; moved;) {
-    moved = false
-    for (const [topicId, candidates] of topics) {
-      for (const [partition, from] of owner.get(topicId) ?? []) {
-        const to = leastLoaded(candidates)
-        if (load.get(from)! - load.get(to)! < 2) continue
-        move(topicId, partition, to)
-        moved = true
+  // A member that has too much may have to hand on through others, since it need not share a topic with the one that has too little.
+  const lighten = (from: string): boolean => {
+    const cameFrom = new Map<string, readonly [giver: string, topicId: string, partition: number]>()
+    const reached = [from]
+    for (const giver of reached) {
+      for (const [topicId, partitions] of target.get(giver)!) {
+        const [partition] = partitions
+        for (const taker of subscribers.get(topicId)!) {
+          if (taker === from || cameFrom.has(taker)) continue
+          cameFrom.set(taker, [giver, topicId, partition!])
+          if (load.get(from)! - load.get(taker)! < 2) {
+            reached.push(taker)
+            continue
+          }
+          for (let to = taker; to !== from;) {
+            const [by, topic, moved] = cameFrom.get(to)!
+            move(topic, moved, to)
+            to = by
+          }
+          return true
+        }
       }
     }
+    return false
   }
+  while (members.some(({ memberId }) => lighten(memberId)));
   return target
 }
