@@ -15,6 +15,9 @@ export const DEFAULT_MAX_FRAME_SIZE = 104_857_600
 // Requests come from anyone: a frame within its limit may still name very many empty strings, each of which costs more in memory.
 const MAX_REQUEST_ELEMENTS = 1_000_000
 
+const int32 = (bytes: Uint8Array, at: number): number =>
+  (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+
 /** The first eight bytes of every request, which have one form in all versions of all APIs. */
 export interface RequestPreamble {
   readonly apiKey: number
@@ -24,8 +27,12 @@ export interface RequestPreamble {
 
 /** Reads the key, version and correlation id of a request payload: enough to refuse what cannot be read further. */
 export const requestPreamble = (payload: Uint8Array): RequestPreamble => {
-  const reader = new Reader(payload)
-  return { apiKey: reader.int16(), apiVersion: reader.int16(), correlationId: reader.int32() }
+  if (payload.length < 8) throw new MalformedBytes("Truncated", 0, `a request of ${payload.length} bytes`)
+  return {
+    apiKey: (payload[0]! << 24 >> 16) | payload[1]!,
+    apiVersion: (payload[2]! << 24 >> 16) | payload[3]!,
+    correlationId: int32(payload, 4)
+  }
 }
 
 /** The header of a request payload, and the reader placed at its body. */
@@ -65,7 +72,10 @@ export const decodeResponse = <A>(api: Api<unknown, never, A, never>, version: n
 }
 
 /** The correlation id of a response payload: its first four bytes in every header version. */
-export const correlationId = (payload: Uint8Array): number => new Reader(payload).int32()
+export const correlationId = (payload: Uint8Array): number => {
+  if (payload.length < 4) throw new MalformedBytes("Truncated", 0, `a response of ${payload.length} bytes`)
+  return int32(payload, 0)
+}
 
 export interface RequestOptions {
   readonly version: number
@@ -182,8 +192,7 @@ export class FrameSplitter {
     let at = start
     while (at < chunk.length && this.sizeFilled < 4) this.sizeBytes[this.sizeFilled++] = chunk[at++]!
     if (this.sizeFilled < 4) return at
-    const [a, b, c, d] = this.sizeBytes
-    const size = (a! << 24) | (b! << 16) | (c! << 8) | d!
+    const size = int32(this.sizeBytes, 0)
     if (size < 0) throw new MalformedBytes("NegativeLength", start, `a frame of ${size} bytes`)
     if (size > this.maxFrameSize) {
       throw new MalformedBytes(

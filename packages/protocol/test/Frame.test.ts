@@ -108,6 +108,12 @@ describe("requests and responses", () => {
 
   it("a payload too short for a preamble is malformed, an unknown version is named", () => {
     assert.throws(() => Frame.requestPreamble(new Uint8Array(7)), MalformedBytes)
+    assert.throws(() => Frame.correlationId(new Uint8Array(3)), MalformedBytes)
+    assert.deepStrictEqual(Frame.requestPreamble(new Uint8Array([0xff, 0xfe, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xfd])), {
+      apiKey: -2,
+      apiVersion: 32_767,
+      correlationId: -3
+    })
     const payload = new Uint8Array([0, 0, 0, 99, 0, 0, 0, 1, 255, 255, 0])
     assert.throws(() => Frame.decodeRequest(Apis.Produce, payload), UnsupportedVersion)
   })
