@@ -7,7 +7,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["packages/*/test/**/*.test.ts", "scripts/**/*.test.ts"],
+          include: ["packages/*/test/**/*.test.ts", "{scripts,bench}/**/*.test.ts"],
           exclude: ["**/*.live.test.ts", "**/node_modules/**"],
           testTimeout: 20_000
         }
@@ -16,7 +16,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "live",
-          include: ["packages/*/test/**/*.live.test.ts", "{examples,scripts}/**/*.live.test.ts"],
+          include: ["packages/*/test/**/*.live.test.ts", "{examples,scripts,bench}/**/*.live.test.ts"],
           globalSetup: ["scripts/vitest/kafkaGlobalSetup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,

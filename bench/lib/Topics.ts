@@ -138,18 +138,38 @@ export const fetchCommitted = async (
   }
 }
 
+const UNSTABLE_OFFSET_COMMIT = 88
+
+/** Repeats until the answer is final, or the time is over: a commit is answered before its markers are written. */
+const untilSettled = async <A>(
+  ask: () => Promise<A>,
+  isSettled: (answer: A) => boolean,
+  patienceMs = 5000
+): Promise<A> => {
+  for (const deadline = Date.now() + patienceMs;;) {
+    const answer = await ask()
+    if (isSettled(answer) || Date.now() > deadline) return answer
+    await sleep(20)
+  }
+}
+
 /** The group's committed offsets on a topic, added up. Nothing committed counts as 0. */
 const committedSum = async (cluster: Cluster, group: string, topic: string): Promise<number> => {
   const coordinator = await cluster.coordinator(group)
   const partitionIndexes = (await cluster.partitions(topic)).map((_, partition) => partition)
-  const { errorCode, topics } = await coordinator.request(Apis.OffsetFetch, 7, {
-    groupId: group,
-    topics: [{ name: topic, partitionIndexes }],
-    requireStable: true
-  })
-  check(errorCode, `offsets of ${group}`)
-  const offsets = topics.flatMap(({ partitions }) => partitions.map(({ committedOffset }) => committedOffset))
-  return sum(offsets.filter((offset) => offset > 0n))
+  const found = await untilSettled(async () => {
+    const { errorCode, topics } = await coordinator.request(Apis.OffsetFetch, 7, {
+      groupId: group,
+      topics: [{ name: topic, partitionIndexes }],
+      requireStable: true
+    })
+    check(errorCode, `offsets of ${group}`)
+    return topics.flatMap(({ partitions }) => partitions)
+  }, (partitions) => partitions.every(({ errorCode }) => errorCode !== UNSTABLE_OFFSET_COMMIT))
+  for (const { errorCode, partitionIndex } of found) {
+    check(errorCode, `offset of ${group} on ${topic}-${partitionIndex}`)
+  }
+  return sum(found.map(({ committedOffset }) => committedOffset > 0n ? committedOffset : 0n))
 }
 
 export interface Verification {
@@ -171,10 +191,18 @@ export const verify = async (
     readonly topic: string
     readonly expected: number
     readonly input?: { readonly group: string; readonly topic: string }
+    /** How long markers may take after the last answer, 5 s. */
+    readonly patienceMs?: number
   }
 ): Promise<Verification> => {
-  const stable = await ends(cluster, run.topic)
-  const open = sum(await ends(cluster, run.topic, true)) - sum(stable)
+  const { open, stable } = await untilSettled(
+    async () => {
+      const stable = await ends(cluster, run.topic)
+      return { stable, open: sum(await ends(cluster, run.topic, true)) - sum(stable) }
+    },
+    (answer) => answer.open === 0,
+    run.patienceMs
+  )
   const tally = new Tally(run.expected)
   await Promise.all(stable.map(async (end, partition) => {
     for (let offset = 0n; offset < end;) {

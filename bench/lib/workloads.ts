@@ -97,9 +97,8 @@ export const copy = async (cluster: Cluster, bootstrap: string, peer: Peer, size
     N: records,
     COMMIT_MS: commitMs
   }, 30_000 + records / 5)
-  await sleep(200)
-  const lastMs = await stopWatching()
   const verification = await verify(cluster, { topic: output, expected: records, input: { group, topic: input } })
+  const lastMs = await stopWatching()
   await deleteTopic(cluster, output)
   const { first_ms = Number.NaN, txns = Number.NaN } = run.answer
   return measured(run, verification, objections(run, verification, records), {
@@ -131,7 +130,6 @@ export const transactions = async (
     N: 1,
     DURATION_MS: sizes.txnMs
   }, sizes.txnMs + 60_000)
-  await sleep(200)
   const verification = await verify(cluster, { topic: output, expected: sizes.records, input: { group, topic: input } })
   await deleteTopic(cluster, output)
   const { elapsed_ms = Number.NaN, max_ms = Number.NaN, p50_ms = Number.NaN, p99_ms = Number.NaN, txns = Number.NaN } =

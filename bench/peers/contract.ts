@@ -1,5 +1,7 @@
 /** What every peer is told by its environment, and what it answers with: see bench/README.md. */
 
+export { transform } from "./transform.ts"
+
 const text = (name: string, otherwise?: string): string => {
   const value = process.env[name] ?? otherwise
   if (value === undefined) throw new Error(`${name} is not set`)
@@ -17,14 +19,6 @@ export const settings = {
   records: number("N", 0),
   commitMs: number("COMMIT_MS", 100),
   durationMs: number("DURATION_MS", 8000)
-}
-
-/** The work: a new value whose first letter is in upper case. */
-export const transform = (value: Uint8Array): Buffer => {
-  const copy = Buffer.from(value)
-  const first = copy[0] ?? 0
-  if (first >= 97 && first <= 122) copy[0] = first - 32
-  return copy
 }
 
 const PADDING = ".".repeat(87)
