@@ -338,6 +338,18 @@ describe("leaving a classic group", () => {
     assert.strictEqual(join(h, b!).value.leader, b)
   })
 
+  it("answers the SyncGroup that the member was waiting with", () => {
+    const h = new Harness()
+    const a = joinNew(h).value.memberId
+    const joining = joinNew(h)
+    join(h, a)
+    const b = joining.value.memberId
+    const waiting = sync(h, b, 2)
+    h.leaveGroup(2, { groupId: GROUP, memberId: b })
+    assert.strictEqual(waiting.value.errorCode, 25)
+    assert.strictEqual(h.waiting, 0)
+  })
+
   it("works for several at once, each with an answer of its own", () => {
     const h = new Harness()
     const [a, b] = stable(h, 2)
