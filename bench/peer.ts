@@ -12,15 +12,8 @@ import {
 } from "@exactly-once/core"
 import { Effect, Layer, References, Stream } from "effect"
 import { driverFor } from "../examples/driver.ts"
-import {
-  answer,
-  answerCopy,
-  answerLatencies,
-  producedKey,
-  producedValue,
-  settings,
-  transform
-} from "./peers/contract.ts"
+import { answer, answerCopy, answerLatencies, producedKey, producedValue, settings } from "./peers/contract.ts"
+import { transform } from "./peers/transform.ts"
 
 const { brokers, durationMs, group, input, mode, output, records } = settings
 const driver = driverFor(brokers.join(","))
@@ -100,6 +93,6 @@ const produce = Effect.gen(function*() {
   answer({ records, elapsed_ms: Math.round(performance.now() - started) })
 }).pipe(Effect.provide(IdempotentProducer.layer().pipe(Layer.provide(driver))))
 
-const work = mode === "produce" ? produce : mode === "txn" ? transactions : copy
+const work: Effect.Effect<void, unknown> = mode === "produce" ? produce : mode === "txn" ? transactions : copy
 
 await Effect.runPromise(Effect.provideService(work, References.MinimumLogLevel, "Error"))

@@ -181,6 +181,29 @@ for (
         assert.isTrue(kafka.quiet())
       }))
 
+    it.effect("a stream that ends early aborts what is open before it leaves the group", () =>
+      Effect.gen(function*() {
+        const { kafka, layer } = setUp({ ...options, partitions: 4 })
+        const Wide = Topic.string("wide")
+        kafka.createTopic("wide", 4)
+        for (let partition = 0; partition < 4; partition++) kafka.put("wide", partition, ["a", "b", "c", "d"])
+        let bodies = 0
+        yield* CommittedConsumer.batches(Wide).pipe(
+          transactionally((batch) =>
+            Effect.andThen(
+              Transaction.emit(Output, batch.records.map(({ key, value }) => ({ key, value, partition: 0 }))),
+              Effect.suspend(() => ++bodies > 1 ? Effect.andThen(Transaction.flush, Effect.never) : Effect.void)
+            )
+          ),
+          Stream.take(1),
+          Stream.runDrain,
+          Effect.provide(layer)
+        )
+        assert.isTrue(kafka.quiet())
+        const leave = kafka.requests.findIndex(({ op }) => op === "leave")
+        assert.isTrue(kafka.requests.slice(leave).every(({ op }) => op === "leave"))
+      }))
+
     it.effect("a body beyond its budget is aborted by the session, not by the coordinator", () =>
       Effect.gen(function*() {
         const { kafka, layer } = setUp(options)

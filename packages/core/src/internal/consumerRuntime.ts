@@ -241,6 +241,16 @@ export const make = Effect.fnUntraced(function*(
     onLost
   })
   yield* Deferred.succeed(joined, consumer)
+  if (session !== undefined) {
+    // The stream ends: bodies are cut off, commits that are under way come to their end, and only then the group is left.
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        const held = ownership.all()
+        for (const tp of held) ownership.revoking(tp)
+        return Effect.andThen(session.abandon(held), session.settle(held))
+      })
+    )
+  }
   // A fiber of its own, so that a slice that becomes ready never has to race a poll, which could lose what was polled.
   yield* Effect.forkScoped(
     Effect.forever(

@@ -118,7 +118,7 @@ export const make = Effect.fnUntraced(function*(
     abandon: (partitions) =>
       Effect.forEach(
         lanesOf(partitions).flatMap(({ open }) => Array.from(open)),
-        (transaction) => transaction.abandon("Rebalanced", "the group gave the partition away"),
+        (transaction) => transaction.abandon("Rebalanced", "its partition is not ours any more"),
         { discard: true }
       )
   }

@@ -32,7 +32,18 @@ interface Coordinated {
 
 /** A request as hooks and the log of requests see it. */
 export interface Request {
-  readonly op: "init" | "begin" | "send" | "flush" | "offsets" | "commit" | "abort" | "committed" | "poll" | "confirm"
+  readonly op:
+    | "leave"
+    | "init"
+    | "begin"
+    | "send"
+    | "flush"
+    | "offsets"
+    | "commit"
+    | "abort"
+    | "committed"
+    | "poll"
+    | "confirm"
   readonly id: string
 }
 
@@ -278,9 +289,9 @@ export const make = (options: Options = {}) => {
       yield* Effect.acquireRelease(
         Effect.sync(() => members.add(member)),
         () =>
-          Effect.suspend(() => {
+          Effect.sync(() => {
             members.delete(member)
-            return revoke(member, Array.from(member.positions.values(), ({ tp }) => tp))
+            requests.push({ op: "leave", id: consumerOptions.groupId })
           })
       )
       const all = consumerOptions.topics.flatMap((topic) =>
