@@ -168,9 +168,7 @@ export class ConsumerGroup {
       for (const [topicId, partitions] of owned) {
         const owners = this.owners.get(topicId)
         if (owners === undefined) continue
-        for (const partition of partitions.keys()) {
-          if (owners.get(partition) === member.memberId) owners.delete(partition)
-        }
+        for (const partition of partitions.keys()) owners.delete(partition)
         if (owners.size === 0) this.owners.delete(topicId)
       }
     }
