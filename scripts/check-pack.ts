@@ -1,8 +1,8 @@
 /**
  * Does what is published work where nothing of this repository is? Builds and packs every public package, installs the
- * tarballs in an empty project, type-checks a program that uses each of them, and runs it.
+ * tarballs in an empty project, type-checks a program that uses each of them and the example worker, and runs both.
  */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -71,9 +71,9 @@ const checkVersions = () => {
 const consumer = (names: ReadonlyArray<string>): string =>
   [
     ...names.map((name, index) => `import * as P${index} from "${name}"`),
+    // An `any` here would mean that TypeScript found no declarations behind the entry point.
     "type IsAny<T> = 0 extends 1 & T ? true : false",
     "const typed = <T>(_: T, __: IsAny<T> extends true ? never : true) => {}",
-    // An `any` here would mean that TypeScript found no declarations behind the entry point.
     ...names.flatMap((_, index) => [`for (const name of Object.keys(P${index})) console.log("${names[index]}", name)`]),
     ...exported(names)
   ].join("\n")
@@ -105,6 +105,7 @@ try {
   const dependencies = {
     ...Object.fromEntries(names.map((name, index) => [name, `file:${tarballs[index]}`])),
     effect: versionOf("effect"),
+    "@effect/platform-node": versionOf("@effect/platform-node"),
     typescript: versionOf("typescript"),
     "@types/node": versionOf("@types/node")
   }
@@ -122,15 +123,24 @@ try {
         module: "NodeNext",
         target: "ES2024",
         types: ["node"],
+        rewriteRelativeImportExtensions: true,
         skipLibCheck: true,
         outDir: "out"
       },
-      files: ["main.ts"]
+      files: ["main.ts", "worker.ts"]
     })
   )
   writeFileSync(join(project, "main.ts"), consumer(names))
+  for (const name of readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))) {
+    cpSync(join(root, "examples", name), join(project, name))
+  }
   run(project, join(project, "node_modules", ".bin", "tsc"), "-p", ".")
   const output = run(project, process.execPath, "out/main.js").trim().split("\n")
+  // The example worker, told nothing: it has to get as far as naming the setting that it misses.
+  const worker = spawnSync(process.execPath, ["out/worker.js"], { cwd: project, encoding: "utf8", env: {} })
+  if (worker.status !== 2 || !`${worker.stdout}${worker.stderr}`.includes("IN_TOPIC")) {
+    throw new Error(`the example worker ended with ${worker.status}, not with 2\n${worker.stdout}${worker.stderr}`)
+  }
   for (const name of names) run(project, process.execPath, "--input-type=module", "-e", sealed(name))
   console.log(`${names.length} packages install, type-check and run in an empty project (${output.length} exports)`)
 } catch (error) {
