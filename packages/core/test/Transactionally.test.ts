@@ -181,13 +181,14 @@ for (
         assert.isTrue(kafka.quiet())
       }))
 
-    it.effect("a stream that ends early aborts what is open before it leaves the group", () =>
+    it.live("a stream that ends early aborts what is open before it leaves the group", () =>
       Effect.gen(function*() {
         const { kafka, layer } = setUp({ ...options, partitions: 4 })
         const Wide = Topic.string("wide")
         kafka.createTopic("wide", 4)
         for (let partition = 0; partition < 4; partition++) kafka.put("wide", partition, ["a", "b", "c", "d"])
         let bodies = 0
+        kafka.before(({ op }) => op === "abort" ? Effect.sleep("20 millis") : Effect.void)
         yield* CommittedConsumer.batches(Wide).pipe(
           transactionally((batch) =>
             Effect.andThen(
@@ -267,11 +268,38 @@ for (
           Effect.forkChild
         )
         yield* Deferred.await(started)
+        const before = kafka.requests.length
         yield* kafka.lose(kafka.member(), [{ topic: "in", partition: 0 }])
         yield* until(() => outcomes.length === 1)
         assert.isTrue(outcomes[0]?._tag === "Aborted" && outcomes[0].reason === "Rebalanced")
         assert.strictEqual(kafka.count("commit"), 0)
         assert.isUndefined(kafka.offset("g", { topic: "in", partition: 0 }))
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual(kafka.requests.slice(before).filter(({ op }) => op === "init"), [])
+      }))
+
+    it.effect("R9: a zombie that is fenced on a partition it lost does not fence the owner with an init", () =>
+      Effect.gen(function*() {
+        const { kafka, layer, outcomes } = setUp(options)
+        kafka.put("in", 0, ["a"])
+        const sending = kafka.deferred()
+        const gate = kafka.deferred()
+        kafka.before(({ op }, nth) =>
+          op === "send" && nth === 1
+            ? Effect.andThen(Deferred.succeed(sending, undefined), Deferred.await(gate))
+            : Effect.void
+        )
+        const fiber = yield* pipeline.pipe(Stream.runDrain, Effect.provide(layer), Effect.forkChild)
+        yield* Deferred.await(sending)
+        const id = kafka.requests.findLast(({ op }) => op === "send")?.id ?? ""
+        yield* kafka.lose(kafka.member(), [{ topic: "in", partition: 0 }, { topic: "in", partition: 1 }])
+        kafka.fence(id)
+        const before = kafka.requests.length
+        yield* Deferred.succeed(gate, undefined)
+        yield* until(() => outcomes.length === 1)
+        for (let i = 0; i < 50; i++) yield* Effect.yieldNow
+        assert.deepStrictEqual(kafka.requests.slice(before).filter(({ op }) => op === "init"), [])
+        assert.deepStrictEqual(kafka.values("out"), [])
         yield* Fiber.interrupt(fiber)
       }))
 

@@ -137,9 +137,10 @@ export const make = (options: Options): Lane => {
   const attempt = (runtime: ConsumerRuntime | undefined, partitions: ReadonlyArray<TopicPartition>) =>
     Effect.gen(function*() {
       if (runtime !== undefined) {
-        const ours = () => partitions.every((tp) => runtime.ownership.owns(tp))
+        const ours = () => partitions.length > 0 && partitions.every((tp) => runtime.ownership.owns(tp))
+        // Nothing of the lane is ours any more: an init would fence whoever has it now (R9).
         if (!ours()) return "NotOwner" as const
-        if (!ownEpochInit && partitions.length > 0) {
+        if (!ownEpochInit) {
           const confirmed = yield* Effect.as(runtime.confirm, true).pipe(
             Effect.catchIf((error) => error.failure === "Rebalanced", () => Effect.succeed(false))
           )
@@ -150,7 +151,7 @@ export const make = (options: Options): Lane => {
       yield* resolve((groupId, tp) =>
         Effect.map(driver.admin.committed(groupId, [tp]), (map) => map.values().next().value)
       )
-      if (runtime !== undefined && partitions.length > 0) {
+      if (runtime !== undefined) {
         const positions = yield* runtime.startPositions(partitions, yield* runtime.committed(partitions))
         for (const { offset, partition, topic } of positions) yield* runtime.rewind({ topic, partition }, offset)
       }
