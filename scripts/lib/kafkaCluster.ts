@@ -94,7 +94,8 @@ const startLine = "--- started"
 const complaint = (log: string): string => {
   const text = existsSync(log) ? readFileSync(log, "utf8") : ""
   const lines = text.slice(text.lastIndexOf(startLine)).split("\n").slice(1).filter((line) => line !== "")
-  return (lines.find((line) => /ERROR|Exception/.test(line)) ?? lines.at(-1) ?? "no output").slice(0, 500)
+  const found = [/ERROR|FATAL/, /Exception: /].flatMap((pattern) => lines.find((line) => pattern.test(line)) ?? [])
+  return (found.length > 0 ? [...new Set(found)].join("; ") : lines.at(-1) ?? "no output").slice(0, 800)
 }
 
 const format = async (
@@ -252,11 +253,7 @@ const allot = async (options: ClusterOptions): Promise<ReadonlyArray<NodeAddress
   return nodes
 }
 
-/**
- * Starts a cluster and waits until every node answers and the coordinators of groups and transactions have leaders.
- * Throws `MissingTool` where there is no JDK, or no Maven to fetch Kafka with.
- */
-export const startCluster = async (options: ClusterOptions = {}): Promise<Cluster> => {
+const startOnce = async (options: ClusterOptions): Promise<Cluster> => {
   const { profile = "test", transactionVersion = 2 } = options
   const named = options.name !== undefined
   sweep()
@@ -304,4 +301,21 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Cluste
     throw error
   }
   return cluster
+}
+
+const PORT_TAKEN = /already in use|BindException/
+
+/**
+ * Starts a cluster and waits until every node answers and the coordinators of groups and transactions have leaders.
+ * Throws `MissingTool` where there is no JDK, or no Maven to fetch Kafka with.
+ */
+export const startCluster = async (options: ClusterOptions = {}): Promise<Cluster> => {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await startOnce(options)
+    } catch (error) {
+      // Another program took a free port before the broker bound it: others are chosen.
+      if (options.port !== undefined || attempt === 3 || !PORT_TAKEN.test(String(error))) throw error
+    }
+  }
 }
