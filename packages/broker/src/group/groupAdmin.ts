@@ -22,6 +22,10 @@ import type { Caller, Ticket } from "./GroupEnvironment.ts"
 /** From here on DescribeGroups says that there is no such group. */
 const NOT_FOUND_FROM = 6
 const AUTHORIZED_OPERATIONS_NOT_ASKED = -2_147_483_648
+/** Read, Delete, Describe, DescribeConfigs and AlterConfigs: all that a group knows, as for everyone where there is no authorizer. */
+const ALL_OPERATIONS = 3_400
+
+const operations = (asked: boolean): number => asked ? ALL_OPERATIONS : AUTHORIZED_OPERATIONS_NOT_ASKED
 
 /** ListGroups, by state and type if asked for; both regardless of case. */
 export const listGroups = (
@@ -55,7 +59,7 @@ export const describeGroups = (
 ): void => {
   const groups = request.groups.map((groupId) => {
     const group = context.groups.get(groupId)
-    if (group?.type === "classic") return describeClassic(group)
+    if (group?.type === "classic") return describeClassic(group, request.includeAuthorizedOperations)
     const known = caller.version < NOT_FOUND_FROM
     return {
       errorCode: known ? NONE : GROUP_ID_NOT_FOUND,
@@ -75,7 +79,7 @@ export const describeGroups = (
   reply(context, ticket, { throttleTimeMs: 0, groups })
 }
 
-const describeClassic = (group: ClassicGroup) => {
+const describeClassic = (group: ClassicGroup, withOperations: boolean) => {
   const stable = group.state === "Stable"
   return {
     errorCode: NONE,
@@ -92,7 +96,7 @@ const describeClassic = (group: ClassicGroup) => {
       memberMetadata: stable ? metadataOf(member, group.protocolName) : EMPTY_BYTES,
       memberAssignment: member.assignment
     })),
-    authorizedOperations: AUTHORIZED_OPERATIONS_NOT_ASKED
+    authorizedOperations: operations(withOperations)
   }
 }
 
@@ -105,7 +109,7 @@ export const consumerGroupDescribe = (
 ): void => {
   const groups = request.groupIds.map((groupId) => {
     const group = context.groups.get(groupId)
-    if (group?.type === "consumer") return describeConsumer(context, group)
+    if (group?.type === "consumer") return describeConsumer(context, group, request.includeAuthorizedOperations)
     const invalid = groupId === ""
     return {
       errorCode: invalid ? INVALID_GROUP_ID : GROUP_ID_NOT_FOUND,
@@ -128,7 +132,7 @@ export const consumerGroupDescribe = (
 
 const MODERN_MEMBER = 1
 
-const describeConsumer = (context: GroupContext, group: ConsumerGroup) => {
+const describeConsumer = (context: GroupContext, group: ConsumerGroup, withOperations: boolean) => {
   const named = (partitions: Partitions | OwnedPartitions) => ({
     topicPartitions: toMessage(partitions).flatMap(({ partitions, topicId }) => {
       const topicName = context.environment.topicName(topicId)
@@ -157,7 +161,7 @@ const describeConsumer = (context: GroupContext, group: ConsumerGroup) => {
       targetAssignment: named(group.targetOf(member.memberId)),
       memberType: MODERN_MEMBER
     })),
-    authorizedOperations: AUTHORIZED_OPERATIONS_NOT_ASKED
+    authorizedOperations: operations(withOperations)
   }
 }
 
@@ -198,14 +202,12 @@ export const offsetDelete = (
     if (present.length > 0) known.push(answerAll(name, present, NONE))
   }
   const refuse = (errorCode: number): void => reply(context, ticket, { errorCode, throttleTimeMs: 0, topics: [] })
-  if (known.length > 0) {
-    if (groupId === "") return refuse(INVALID_GROUP_ID)
-    if (group === undefined) return refuse(GROUP_ID_NOT_FOUND)
-    // What a group of another kind than consumers does with its offsets cannot be known while it has members.
-    if (group.type === "classic" && !group.isEmpty && !group.isConsumer) return refuse(NON_EMPTY_GROUP)
-  }
+  if (groupId === "") return refuse(INVALID_GROUP_ID)
+  if (group === undefined) return refuse(GROUP_ID_NOT_FOUND)
+  // What a group of another kind than consumers does with its offsets cannot be known while it has members.
+  if (group.type === "classic" && !group.isEmpty && !group.isConsumer) return refuse(NON_EMPTY_GROUP)
   const topics = known.map((topic) => {
-    if (group?.isSubscribedTo(topic.name) === true) {
+    if (group.isSubscribedTo(topic.name)) {
       return answerAll(topic.name, topic.partitions, GROUP_SUBSCRIBED_TO_TOPIC)
     }
     for (const { partitionIndex } of topic.partitions) context.offsets.delete(groupId, topic.name, partitionIndex)

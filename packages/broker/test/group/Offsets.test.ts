@@ -378,6 +378,7 @@ describe("removing offsets", () => {
     const unknown = { groupId: "none", topics: [{ name: "in", partitions: [{ partitionIndex: 0 }] }] }
     assert.strictEqual(h.offsetDelete(0, unknown).value.errorCode, 69)
     assert.strictEqual(h.offsetDelete(0, { ...unknown, groupId: "" }).value.errorCode, 24)
+    assert.strictEqual(h.offsetDelete(0, { groupId: "none", topics: [] }).value.errorCode, 69)
   })
 
   it("removes what transactions have pending as well", () => {
@@ -494,5 +495,31 @@ describe("listing groups", () => {
     assert.deepStrictEqual(list([], ["Consumer"]), ["modern"])
     assert.deepStrictEqual(list(["Empty"], ["classic"]), ["simple"])
     assert.deepStrictEqual(list([], ["share"]), [])
+  })
+})
+
+describe("describing groups", () => {
+  it("says what may be done with them, if asked", () => {
+    const h = new Harness()
+    commit(h, 1)
+    const operations = (group: string, asked: boolean) =>
+      h.describeGroups(6, { groups: [group], includeAuthorizedOperations: asked }).value.groups[0]!.authorizedOperations
+    assert.deepStrictEqual([operations(GROUP, true), operations(GROUP, false), operations("none", true)], [
+      3_400,
+      -2_147_483_648,
+      -2_147_483_648
+    ])
+  })
+
+  it("answers those of the other protocol as if they were not there", () => {
+    const h = new Harness()
+    commit(h, 1)
+    const classic = h.consumerDescribe(1, { groupIds: [GROUP, ""], includeAuthorizedOperations: false }).value.groups
+    assert.deepStrictEqual(classic.map(({ errorCode }) => errorCode), [69, 24])
+    h.deleteGroups(2, { groupsNames: [GROUP] })
+    consumerHeartbeat(h, "a", 0, [])
+    const consumer = h.describeGroups(6, { groups: [GROUP] }).value.groups[0]!
+    assert.deepStrictEqual([consumer.errorCode, consumer.groupState], [69, "Dead"])
+    assert.strictEqual(h.describeGroups(5, { groups: [GROUP] }).value.groups[0]!.errorCode, 0)
   })
 })
