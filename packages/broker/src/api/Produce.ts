@@ -94,7 +94,8 @@ const answer = (
     )
   }
   if (partition.leader !== context.node.id) {
-    return { ...failed(data.index, Code.NOT_LEADER_OR_FOLLOWER), currentLeader: leaderOf(partition) }
+    const answer = failed(data.index, Code.NOT_LEADER_OR_FOLLOWER)
+    return version >= 10 ? { ...answer, currentLeader: leaderOf(partition) } : answer
   }
   if (partition.topic.isInternal) return failed(data.index, Code.INVALID_TOPIC_EXCEPTION)
   // A client that sends no bytes at all was already cut off.
@@ -137,7 +138,7 @@ const produce = (
     })
     return { name, topicId, partitionResponses }
   })
-  return moved ? { responses, nodeEndpoints: nodeEndpoints(context) } : { responses }
+  return moved && context.version >= 10 ? { responses, nodeEndpoints: nodeEndpoints(context) } : { responses }
 }
 
 const hasError = (response: ProduceResponse.ProduceResponseInput): boolean =>

@@ -255,8 +255,8 @@ export class Probe {
       topics: [{ name: topic, partitionIndexes: [partition] }],
       ...(version >= 7 ? { requireStable: stable } : {})
     })
-    const { committedOffset, errorCode } = answer.topics[0]!.partitions[0]!
-    return { error: errorCode, offset: committedOffset }
+    const found = answer.topics[0]?.partitions[0]
+    return { error: found?.errorCode ?? answer.errorCode, offset: found?.committedOffset ?? -1n }
   }
 
   async plainCommit(offset: bigint, groupId = "group", topic = "t", partition = 0): Promise<number> {
