@@ -10,7 +10,8 @@ import {
   fresh,
   offsetsOf,
   producerOf,
-  record
+  record,
+  visibleValues
 } from "./support/kafka.ts"
 
 describeLive("kafkajs driver, transactions", () => {
@@ -22,10 +23,13 @@ describeLive("kafkajs driver, transactions", () => {
       assert.isTrue(producerId >= 0n)
       assert.strictEqual(epoch, 0)
       const transaction = yield* producer.begin
-      yield* transaction.send(name("out"), [record("k", "a", 0), record("k", "b", 1)])
+      yield* transaction.send(name("out"), [{ ...record("k", "a"), partition: 0 }, {
+        ...record("k", "b"),
+        partition: 1
+      }])
       yield* transaction.flush
       yield* transaction.sendOffsets(offsetsOf(name("group"), { topic: name("in"), partition: 0 }, 7, "token-1"))
-      assert.deepStrictEqual(yield* committedValues(probe, name("out")), [])
+      assert.deepStrictEqual(yield* visibleValues(probe, name("out")), [])
       yield* transaction.commit
       const { metadata, offset } = yield* probe.committed(name("group"), name("in"), 0, { stable: true })
       assert.deepStrictEqual([offset, metadata], [7n, "token-1"])

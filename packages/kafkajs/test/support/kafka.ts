@@ -10,10 +10,9 @@ const text = new TextDecoder()
 
 export const bytes = (value: string): Uint8Array => utf8.encode(value)
 
-export const record = (key: string | null, value: string, partition?: number): Driver.EncodedRecord => ({
+export const record = (key: string | null, value: string) => ({
   key: key === null ? null : bytes(key),
-  value: bytes(value),
-  partition
+  value: bytes(value)
 })
 
 export const valueOf = (read: { readonly value: Uint8Array | null }): string => text.decode(read.value ?? undefined)
@@ -58,8 +57,8 @@ export const offsetsOf = (groupId: string, tp: TopicPartition.TopicPartition, at
   offsets: [{ ...tp, offset: offset(at), metadata }]
 })
 
-/** Values of a partition's records as a read_committed reader of the suite's own sees them. */
-export const committedValues = (probe: Probe.Probe, topic: string, partition = 0) =>
+/** Values of a partition's records as a read_committed reader of the suite's own sees them now. */
+export const visibleValues = (probe: Probe.Probe, topic: string, partition = 0) =>
   Effect.gen(function*() {
     const end = yield* probe.offset(topic, partition, "lastStable")
     const values: Array<string> = []
@@ -73,6 +72,17 @@ export const committedValues = (probe: Probe.Probe, topic: string, partition = 0
     }
     return values
   })
+
+/** The same, once the markers of ended transactions are written: EndTxn answers before they are. */
+export const committedValues = (probe: Probe.Probe, topic: string, partition = 0) =>
+  Effect.gen(function*() {
+    for (;;) {
+      const stable = yield* probe.offset(topic, partition, "lastStable")
+      if (stable === (yield* probe.offset(topic, partition, "end"))) break
+      yield* Effect.sleep(10)
+    }
+    return yield* visibleValues(probe, topic, partition)
+  }).pipe(Effect.timeout("10 seconds"))
 
 export const failure = <A>(effect: Effect.Effect<A, Driver.DriverError>) =>
   Effect.map(Effect.flip(effect), (e) => e.failure)
