@@ -6,6 +6,7 @@ import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { classArchive, keep, sharedClasses } from "./kafkaClassArchive.ts"
 import { home, jars, java } from "./kafkaJars.ts"
 import { awaitReady } from "./kafkaProbe.ts"
 import { formatProperties, type Listener, type NodeAddress, serverProperties } from "./kafkaProperties.ts"
@@ -71,6 +72,8 @@ interface ClusterRecord {
   readonly outlives: boolean
   readonly nodes: ReadonlyArray<NodeAddress>
   readonly pids: Record<number, number>
+  /** By node: the class archive that it leaves when it ends in good order. */
+  readonly recordings: Record<number, string>
 }
 
 const recordFile = (directory: string) => join(directory, "cluster.json")
@@ -109,10 +112,11 @@ const format = async (
     `${mechanism}=[name=${name},password=${password}]`
   ])
   const child = spawn(
-    java(),
+    java().command,
     [
       "-XX:TieredStopAtLevel=1",
       "-XX:+UseSerialGC",
+      ...sharedClasses(libs, java().version),
       "-cp",
       join(libs, "*"),
       "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -139,10 +143,14 @@ const format = async (
 const launchNode = async (directory: string, record: ClusterRecord, node: NodeAddress): Promise<void> => {
   const libs = await jars()
   appendFileSync(logFile(directory, node.id), `${startLine} ${new Date().toISOString()}\n`)
+  const { command, version } = java()
+  const archive = record.profile === "test" ? classArchive(libs, version) : undefined
+  if (archive?.recording !== undefined) record.recordings[node.id] = archive.recording
   record.pids[node.id] = await launch(
-    java(),
+    command,
     [
       ...heap[record.profile],
+      ...archive?.flags ?? [],
       "-cp",
       join(libs, "*"),
       `-Dorg.slf4j.simpleLogger.defaultLogLevel=${process.env["KAFKA_LOG"] ?? "warn"}`,
@@ -177,7 +185,12 @@ const handle = (directory: string, record: ClusterRecord): Cluster => {
     if (node === undefined) throw new Error(`no node ${id} among ${record.nodes.map((other) => other.id).join(", ")}`)
     return node
   }
-  const stopNode = (id: number, graceMs: number) => end(record.pids[id] ?? 0, mark(directory, id), graceMs)
+  const stopNode = async (id: number, graceMs: number) => {
+    await end(record.pids[id] ?? 0, mark(directory, id), graceMs)
+    const recording = record.recordings[id]
+    if (recording !== undefined) keep(recording)
+    delete record.recordings[id]
+  }
   const names = Object.keys(record.nodes[0]?.extra ?? {})
   return {
     bootstrap: record.nodes.map(({ port }) => `127.0.0.1:${port}`).join(","),
@@ -203,6 +216,8 @@ const handle = (directory: string, record: ClusterRecord): Cluster => {
       await awaitNode(directory, record, node, brokers)
     },
     stop: async () => {
+      const recording = record.nodes.filter(({ id }) => id in record.recordings)
+      for (const { id } of recording) await stopNode(id, 30_000)
       await Promise.all(record.nodes.map(({ id }) => stopNode(id, record.named ? 30_000 : 0)))
       if (!record.named) rmSync(directory, { recursive: true, force: true })
     }
@@ -268,7 +283,8 @@ const startOnce = async (options: ClusterOptions): Promise<Cluster> => {
     named,
     outlives: options.outlives ?? named,
     nodes,
-    pids: {}
+    pids: {},
+    recordings: {}
   }
   // A layout of its own each: what a cluster of one node and version 2 has written is of no use to three, or to version 1.
   const data = join(directory, `data-${nodes.length}x-v${transactionVersion}`)

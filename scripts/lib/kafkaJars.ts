@@ -22,17 +22,25 @@ export class MissingTool extends Error {
 const works = (command: string, args: ReadonlyArray<string>) =>
   spawnSync(command, args, { stdio: "ignore" }).status === 0
 
-/** The `java` to run brokers with: that of JAVA_HOME, else the one on the path. */
-export const java = (): string => {
+export interface Java {
+  readonly command: string
+  /** What it says of itself. */
+  readonly version: string
+}
+
+let known: Java | undefined
+
+/** The Java to run brokers with: that of JAVA_HOME, else the one on the path. */
+export const java = (): Java => {
+  if (known !== undefined) return known
   const javaHome = process.env["JAVA_HOME"]
   const command = javaHome === undefined || javaHome === "" ? "java" : join(javaHome, "bin", "java")
-  if (!works(command, ["-version"])) {
-    throw new MissingTool(
-      `A real Kafka needs a JDK 17 or later, and ${command} does not run. ` +
-        `Install one (Debian: apt-get install openjdk-17-jre-headless maven). ${elsewhere}`
-    )
-  }
-  return command
+  const { status, stderr } = spawnSync(command, ["-version"], { encoding: "utf8" })
+  if (status === 0) return known = { command, version: stderr }
+  throw new MissingTool(
+    `A real Kafka needs a JDK 17 or later, and ${command} does not run. ` +
+      `Install one (Debian: apt-get install openjdk-17-jre-headless maven). ${elsewhere}`
+  )
 }
 
 /** The folder of jars, complete. Asks Maven's local repository first, so that it works offline once it has worked. */
