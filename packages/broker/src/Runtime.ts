@@ -63,6 +63,7 @@ export class Runtime {
   constructor(options: Partial<RuntimeOptions> = {}) {
     this.options = { ...runtimeDefaults, ...options }
     const { environment, faults, nodes, sasl, snapshot } = this.options
+    if (!Number.isInteger(nodes) || nodes < 1) throw new RangeError(`nodes: ${nodes}, at least one is wanted`)
     this.cluster = new Cluster(this.options, environment)
     if (snapshot !== undefined) this.cluster.restore(snapshot)
     for (const rule of faults) this.faults.add(rule)

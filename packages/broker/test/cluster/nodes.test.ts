@@ -80,7 +80,10 @@ describe("three nodes", () => {
     withBroker(THREE, async (probe, broker, run) => {
       const probes = await everywhere(broker.addresses)
       const find = async () => {
-        const { coordinators } = await probe.client.call(Apis.FindCoordinator, 4, { keyType: 1, coordinatorKeys: ["id"] })
+        const { coordinators } = await probe.client.call(Apis.FindCoordinator, 4, {
+          keyType: 1,
+          coordinatorKeys: ["id"]
+        })
         return coordinators[0]!.nodeId
       }
       const first = await find()

@@ -36,7 +36,12 @@ describe("a fault rule", () => {
     ["finds one of the older form", { transactionalId: "x" }, { request: { v3AndBelowTransactionalId: "x" } }, true],
     ["is not about another transactional id", { transactionalId: "other" }, {}, false],
     ["names a group", { groupId: "g" }, { request: { groupId: "g" } }, true],
-    ["finds a group among several", { groupId: "g" }, { request: { groups: [{ groupId: "f" }, { groupId: "g" }] } }, true],
+    [
+      "finds a group among several",
+      { groupId: "g" },
+      { request: { groups: [{ groupId: "f" }, { groupId: "g" }] } },
+      true
+    ],
     ["is not about requests without a group", { groupId: "g" }, {}, false]
   ]
   for (const [what, rule, over, expected] of cases) {

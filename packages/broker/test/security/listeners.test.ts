@@ -1,5 +1,5 @@
 import { Apis } from "@exactly-once/protocol"
-import { Kafka, logLevel, type KafkaConfig } from "kafkajs"
+import { Kafka, type KafkaConfig, logLevel } from "kafkajs"
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "vitest"
 import { Probe } from "../support/Probe.ts"
