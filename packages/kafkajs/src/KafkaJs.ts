@@ -14,16 +14,16 @@ import type { Socket } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 import { makeAdmin } from "./internal/admin.ts"
 import { parseBootstrap } from "./internal/bootstrap.ts"
-import { toDriverError } from "./internal/classify.ts"
+import { type Failure, toDriverError } from "./internal/classify.ts"
 import { type Codecs, makeRegistry } from "./internal/compression.ts"
 import { makeConsumer } from "./internal/consumer.ts"
 import { makeIdempotentProducer } from "./internal/idempotentProducer.ts"
-import { apis, type SocketFactoryArguments } from "./internal/kafkajsInternals.ts"
+import { apis, type ApiVersions, type SocketFactoryArguments } from "./internal/kafkajsInternals.ts"
 import { type ClientLogLevel, makeLogger } from "./internal/logging.ts"
 import { selfTest } from "./internal/selfTest.ts"
 import { openSocket } from "./internal/socket.ts"
 import { makeTransactionalProducer, type ProducerEnvironment } from "./internal/transactionalProducer.ts"
-import { makeWire, type Wire } from "./internal/wire.ts"
+import { exchangeOf, makeWire, type Wire } from "./internal/wire.ts"
 
 /** SASL credentials, as kafkajs takes them, with the secret redacted. */
 export type Sasl =
@@ -98,26 +98,40 @@ const sasl = (options: Sasl | undefined): object | null => {
   }
 }
 
-/** Connects, and refuses a cluster that does not speak what this driver needs. */
-const checkVersions = (wire: Wire): Effect.Effect<void, Driver.DriverError> =>
-  wire.versions.pipe(
-    Effect.mapError((failure) => toDriverError("connect", failure, "read")),
-    Effect.flatMap((versions) => {
-      const missing = Object.entries(apis).flatMap(([name, { key, version }]) => {
-        const range = versions[key]
-        return range !== undefined && range.minVersion <= version && version <= range.maxVersion
-          ? []
-          : [`${name} v${version} (${range === undefined ? "none" : `${range.minVersion}-${range.maxVersion}`})`]
+const tooOld = (versions: ApiVersions): ReadonlyArray<string> =>
+  Object.entries(apis).flatMap(([name, { key, version }]) => {
+    const range = versions[key]
+    return range !== undefined && range.minVersion <= version && version <= range.maxVersion
+      ? []
+      : [`${name} v${version} (${range === undefined ? "none" : `${range.minVersion}-${range.maxVersion}`})`]
+  })
+
+/** Connects, and refuses a cluster that does not speak what this driver needs or does not let it in. */
+const check = (wire: Wire): Effect.Effect<void, Driver.DriverError> =>
+  Effect.gen(function*() {
+    const unavailable = Effect.mapError((failure: Failure) => toDriverError("connect", failure, "read"))
+    const link = yield* unavailable(wire.any)
+    const missing = tooOld(link.broker.versions ?? {})
+    if (missing.length > 0) {
+      return yield* new Driver.DriverError({
+        operation: "connect",
+        failure: "Misconfigured",
+        description: `the brokers do not speak ${missing.join(", ")}: this driver needs Kafka 2.3 or newer`
       })
-      return missing.length === 0 ? Effect.void : Effect.fail(
-        new Driver.DriverError({
+    }
+    // Anybody may ask for versions. A question about no topic shows whether this client is let in.
+    yield* wire.ask(link, exchangeOf("ListOffsets", { isolationLevel: 1, topics: [] })).pipe(
+      Effect.mapError((failure) => {
+        const error = toDriverError("connect", failure, "read")
+        return error.failure !== "Unavailable" ? error : new Driver.DriverError({
           operation: "connect",
-          failure: "Misconfigured",
-          description: `the brokers do not speak ${missing.join(", ")}: this driver needs Kafka 2.3 or newer`
+          failure: "Unavailable",
+          description: `${error.description}. Does the listener expect other sasl or ssl options?`,
+          cause: error
         })
-      )
-    })
-  )
+      })
+    )
+  })
 
 /**
  * A driver whose connections live in the scope. Fails with `Unavailable` when no broker answers in time, `Unauthorized`
@@ -140,7 +154,7 @@ export const make = (options: Options): Effect.Effect<Driver.Driver["Service"], 
     }
     const side = makeWire(wireOptions)
     yield* Effect.addFinalizer(() => side.close)
-    yield* checkVersions(side)
+    yield* check(side)
 
     // A wire connects on first use, so that slots nobody needs cost nothing.
     const slots = Array.from({ length: Math.max(1, options.producerConnections ?? 4) }, () => makeWire(wireOptions))

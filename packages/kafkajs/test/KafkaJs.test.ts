@@ -2,16 +2,21 @@ import { assert, describe, it } from "@effect/vitest"
 import { Driver } from "@exactly-once/core"
 import { KafkaJs } from "@exactly-once/kafkajs"
 import { Config, ConfigProvider, Effect, Layer, Schema } from "effect"
+import { readFileSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
+import { createServer as createTlsServer } from "node:tls"
 import { internals, problems } from "../src/internal/kafkajsInternals.ts"
 import { selfTest } from "../src/internal/selfTest.ts"
 
 /** A server on a port of its own. */
-const listening = (onConnection: (socket: Socket) => void) =>
+const listening = (
+  onConnection: (socket: Socket) => void,
+  serve: (onConnection: (socket: Socket) => void) => Server = createServer
+) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly server: Server; readonly address: string; readonly sockets: Set<Socket> }>((resume) => {
       const sockets = new Set<Socket>()
-      const server = createServer((socket) => {
+      const server = serve((socket) => {
         sockets.add(socket)
         socket.on("error", () => {})
         onConnection(socket)
@@ -29,15 +34,21 @@ const listening = (onConnection: (socket: Socket) => void) =>
       })
   )
 
+const fixture = (name: string) => readFileSync(new URL(`fixtures/${name}`, import.meta.url))
+
+/** A certificate of its own for localhost; the key guards nothing else. */
+const overTls = (onConnection: (socket: Socket) => void): Server =>
+  createTlsServer({ cert: fixture("localhost-cert.pem"), key: fixture("localhost-key.pem") }, onConnection)
+
 const build = (options: KafkaJs.Options) =>
   Effect.flip(Effect.scoped(Layer.build(KafkaJs.layer({ clientLogLevel: "nothing", ...options }))))
 
 /** ApiVersions version 2, answered with these ranges. */
 const answerVersions =
   (ranges: ReadonlyArray<readonly [key: number, min: number, max: number]>) => (socket: Socket) => {
-    socket.on("data", (request) => {
+    socket.on("data", (request: Buffer) => {
       const body = Buffer.alloc(4 + 2 + 4 + ranges.length * 6 + 4)
-      if (typeof request !== "string") request.copy(body, 0, 8, 12)
+      request.copy(body, 0, 8, 12)
       body.writeInt32BE(ranges.length, 6)
       ranges.forEach(([key, min, max], i) => {
         body.writeInt16BE(key, 10 + i * 6)
@@ -57,7 +68,7 @@ describe("the layer", () => {
       server.close()
       const error = yield* build({ bootstrap: [address] })
       assert.strictEqual(error.failure, "Unavailable")
-      assert.include(error.message, address.split(":")[1])
+      assert.include(error.message, address.split(":")[1] ?? "a port")
     }))
 
   it.live("a broker that accepts and says nothing is unavailable after twice the connection timeout", () =>
@@ -88,6 +99,16 @@ describe("the layer", () => {
       assert.include(error.message, "Produce v7 (0-5)")
       assert.include(error.message, "TxnOffsetCommit v1 (none)")
       assert.include(error.message, "Kafka 2.3 or newer")
+    }))
+
+  it.live("TLS: a certificate that is not trusted is a setting, one that is lets the client in", () =>
+    Effect.gen(function*() {
+      const { address } = yield* listening(answerVersions([]), overTls)
+      const distrusted = yield* build({ bootstrap: [address], ssl: true })
+      assert.strictEqual(distrusted.failure, "Misconfigured")
+      assert.include(distrusted.message, "check the ssl options")
+      const trusted = yield* build({ bootstrap: [address], ssl: { ca: fixture("localhost-cert.pem") } })
+      assert.include(trusted.message, "do not speak")
     }))
 
   it.live("addresses that are none are settings to mend", () =>

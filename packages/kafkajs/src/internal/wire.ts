@@ -14,7 +14,6 @@ import { answered, type Failure, unanswered } from "./classify.ts"
 import {
   type ApiName,
   apis,
-  type ApiVersions,
   type Broker,
   calmQueue,
   type ConnectionPool,
@@ -91,7 +90,6 @@ export interface Wire {
   /** Partitions with their leaders, in order; from memory while it is younger than five minutes. */
   readonly topic: (name: string, fresh?: boolean) => Effect.Effect<ReadonlyArray<PartitionLeader>, Failure>
   readonly forgetTopic: (name: string) => void
-  readonly versions: Effect.Effect<ApiVersions, Failure>
   readonly close: Effect.Effect<void>
 }
 
@@ -337,10 +335,6 @@ export const makeWire = (options: WireOptions): Wire => {
     forgetTopic: (name) => {
       topics.delete(name)
     },
-    versions: Effect.flatMap(any, (link) =>
-      link.broker.versions === null
-        ? Effect.fail(unanswered("ApiVersions", false, new Error("not connected")))
-        : Effect.succeed(link.broker.versions)),
     close: Effect.sync(() => {
       closed = true
       for (const link of links.values()) {

@@ -16,7 +16,6 @@ const wireOf = (leaders: ReadonlyArray<number>, answer: (node: number) => unknow
   coordinator: () => unused,
   forgetCoordinator: () => {},
   forgetTopic: () => {},
-  versions: unused,
   close: Effect.void
 })
 

@@ -84,5 +84,5 @@ export const committedValues = (probe: Probe.Probe, topic: string, partition = 0
     return yield* visibleValues(probe, topic, partition)
   }).pipe(Effect.timeout("10 seconds"))
 
-export const failure = <A>(effect: Effect.Effect<A, Driver.DriverError>) =>
-  Effect.map(Effect.flip(effect), (e) => e.failure)
+export const failure = <A, R>(effect: Effect.Effect<A, Driver.DriverError, R>) =>
+  Effect.map(Effect.flip(effect), (error) => error.failure)
