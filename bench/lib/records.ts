@@ -1,6 +1,6 @@
 /** What goes through the pipelines: 16 bytes of key, 100 of value, which say their number and when they were made. */
 
-export const VALUE_SIZE = 100
+const VALUE_SIZE = 100
 const SEQUENCE_AT = 1
 const SEQUENCE_DIGITS = 12
 const TIME_AT = SEQUENCE_AT + SEQUENCE_DIGITS + 1
