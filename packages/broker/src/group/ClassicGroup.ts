@@ -155,7 +155,7 @@ export class ClassicGroup {
     this.count(member, 1)
   }
 
-  /** Lets a member wait for the end of the rebalance; answers the request that it already waited with, if any. */
+  /** Lets a member wait for the end of the rebalance. Returns the request that it already waited with, if any: nobody will answer that. */
   park(member: ClassicMember, join: Parked): Parked | undefined {
     const superseded = member.join
     if (superseded === undefined) this.awaitingJoin++

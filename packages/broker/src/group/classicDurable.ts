@@ -2,10 +2,7 @@
  * What Kafka writes of a classic group into its offsets topic, and what is left of the group when a coordinator starts from that: the last
  * generation with an assignment. A rebalance that was under way is forgotten, and members that joined in it are unknown.
  */
-import { ClassicGroup, type ClassicMember, type ClassicProtocol, metadataOf } from "./ClassicGroup.ts"
-import { expireSession, onJoinDeadline, onSyncDeadline } from "./classicRebalance.ts"
-import type { GroupContext } from "./GroupContext.ts"
-import { makeTimer } from "./Timers.ts"
+import { type ClassicGroup, type ClassicProtocol, metadataOf } from "./ClassicGroup.ts"
 
 export interface DurableClassicGroup {
   readonly generation: number
@@ -46,49 +43,4 @@ export const writeDurable = (group: ClassicGroup): void => {
       assignment: member.assignment
     }))
   }
-}
-
-/** A group from what was written of it; the sessions of its members start anew. */
-export const readDurable = (context: GroupContext, groupId: string, durable: DurableClassicGroup): ClassicGroup => {
-  const group = newClassicGroup(context, groupId)
-  for (const written of durable.members) {
-    const member: ClassicMember = {
-      memberId: written.memberId,
-      instanceId: written.instanceId,
-      clientId: written.clientId,
-      clientHost: written.clientHost,
-      protocolType: durable.protocolType ?? "",
-      protocols: [written.protocol],
-      rebalanceTimeout: written.rebalanceTimeout,
-      sessionTimeout: written.sessionTimeout,
-      assignment: written.assignment,
-      isNew: false,
-      join: undefined,
-      sync: undefined,
-      session: makeTimer("sessions", () => expireSession(context, group, written.memberId))
-    }
-    group.add(member)
-    context.timers.set(member.session, context.now + member.sessionTimeout)
-  }
-  group.generation = durable.generation
-  group.protocolType = durable.protocolType
-  group.protocolName = durable.protocolName
-  group.leader = durable.leader
-  group.subscribedTopics = group.computeSubscribedTopics()
-  if (durable.members.length > 0) group.enter("Stable", durable.since)
-  group.since = durable.since
-  group.durable = durable
-  return group
-}
-
-/** An empty group, known to the coordinator. */
-export const newClassicGroup = (context: GroupContext, groupId: string): ClassicGroup => {
-  const group: ClassicGroup = new ClassicGroup(
-    groupId,
-    context.now,
-    () => onJoinDeadline(context, group),
-    () => onSyncDeadline(context, group)
-  )
-  context.groups.set(groupId, group)
-  return group
 }

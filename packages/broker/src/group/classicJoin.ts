@@ -1,5 +1,5 @@
 import type { JoinGroupRequest } from "@exactly-once/protocol"
-import { newClassicGroup, writeDurable } from "./classicDurable.ts"
+import { writeDurable } from "./classicDurable.ts"
 import {
   type ClassicGroup,
   type ClassicMember,
@@ -19,6 +19,7 @@ import {
   refuseJoin,
   renewSession
 } from "./classicRebalance.ts"
+import { newClassicGroup } from "./classicRestore.ts"
 import {
   GROUP_MAX_SIZE_REACHED,
   INCONSISTENT_GROUP_PROTOCOL,

@@ -1,7 +1,7 @@
-import type { OffsetCommitRequest, TxnOffsetCommitRequest } from "@exactly-once/protocol"
-import { newClassicGroup } from "./classicDurable.ts"
+import { type OffsetCommitRequest, type TxnOffsetCommitRequest, Uuid } from "@exactly-once/protocol"
 import type { ClassicGroup } from "./ClassicGroup.ts"
 import { renewSession } from "./classicRebalance.ts"
+import { newClassicGroup } from "./classicRestore.ts"
 import type { ConsumerGroup } from "./ConsumerGroup.ts"
 import * as codes from "./errorCodes.ts"
 import { type GroupContext, reply } from "./GroupContext.ts"
@@ -43,8 +43,6 @@ interface AnsweredTopic {
   readonly topicId: string
   readonly partitions: Array<{ readonly partitionIndex: number; readonly errorCode: number }>
 }
-
-const NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 /** OffsetCommit: each partition is answered for itself, but a member that may not commit gets one error for all. */
 export const offsetCommit = (
@@ -96,7 +94,7 @@ export const txnOffsetCommit = (
     instanceId: request.groupInstanceId,
     generation: request.generationId
   }
-  const named = request.topics.map(({ name, partitions }) => ({ name, topicId: NO_TOPIC_ID, partitions }))
+  const named = request.topics.map(({ name, partitions }) => ({ name, topicId: Uuid.ZERO, partitions }))
   const answered = store(
     context,
     identity.groupId,
@@ -119,6 +117,13 @@ export const txnOffsetCommit = (
   })
 }
 
+interface Accepted {
+  readonly topic: string
+  readonly topicId: string
+  readonly partitions: ReadonlyArray<CommittedPartition>
+  readonly answer: AnsweredTopic
+}
+
 /**
  * Topics that do not exist are answered before the group is looked at, and if none exists it never is. Of the rest, either all partitions
  * that pass their own check are written, or none.
@@ -131,69 +136,61 @@ const store = (
   verdictOf: () => Verdict,
   write: (topic: string, partition: CommittedPartition) => void
 ): Array<AnsweredTopic> => {
-  const { environment } = context
-  const refused: Array<AnsweredTopic> = []
-  const accepting: Array<AnsweredTopic> = []
-  const known: Array<{ readonly name: string; readonly topicId: string; readonly topic: CommittedTopic }> = []
-  const found: Array<{ readonly into: AnsweredTopic; readonly partitions: Array<CommittedPartition> }> = []
-  for (const topic of topics) {
-    const name = byId ? environment.topicName(topic.topicId) : topic.name
-    const count = name === undefined ? undefined : environment.partitions(name)
-    const answered: AnsweredTopic = { name: byId ? "" : topic.name, topicId: topic.topicId, partitions: [] }
-    const accepted: Array<CommittedPartition> = []
-    for (const partition of topic.partitions) {
-      const { partitionIndex } = partition
-      if (count !== undefined && partitionIndex >= 0 && partitionIndex < count) {
-        accepted.push(partition)
-      } else {
-        answered.partitions.push({
-          partitionIndex,
-          errorCode: byId && count === undefined ? codes.UNKNOWN_TOPIC_ID : codes.UNKNOWN_TOPIC_OR_PARTITION
-        })
-      }
-    }
-    if (accepted.length > 0 && name !== undefined) {
-      known.push({ name, topicId: environment.topicId(name) ?? NO_TOPIC_ID, topic })
-      found.push({ into: answered, partitions: accepted })
-    }
-    if (answered.partitions.length > 0) refused.push(answered)
-    else accepting.push(answered)
-  }
-  const answers = [...refused, ...accepting]
-  if (found.length === 0) return answers
+  const { accepted, answers } = sortOut(context, topics, byId)
+  if (accepted.length === 0) return answers
   const verdict = verdictOf()
-  const error = typeof verdict === "number" ? verdict : firstError(context, known, found, verdict)
-  found.forEach(({ into, partitions }, i) => {
+  const error = typeof verdict === "number" ? verdict : firstError(context, accepted, verdict)
+  for (const { answer, partitions, topic } of accepted) {
     for (const partition of partitions) {
-      const { partitionIndex } = partition
-      if (error !== codes.NONE) {
-        into.partitions.push({ partitionIndex, errorCode: error })
-      } else if (isTooLarge(context, partition)) {
-        into.partitions.push({ partitionIndex, errorCode: codes.OFFSET_METADATA_TOO_LARGE })
-      } else {
-        write(known[i]!.name, partition)
-        into.partitions.push({ partitionIndex, errorCode: codes.NONE })
-      }
+      const tooLarge = error === codes.NONE && isTooLarge(context, partition)
+      const errorCode = tooLarge ? codes.OFFSET_METADATA_TOO_LARGE : error
+      if (errorCode === codes.NONE) write(topic, partition)
+      answer.partitions.push({ partitionIndex: partition.partitionIndex, errorCode })
     }
-  })
+  }
   if (error === codes.NONE && !context.groups.has(groupId)) newClassicGroup(context, groupId)
   return answers
+}
+
+/** Answers partitions that do not exist; topics with such come first, as they do in Kafka. */
+const sortOut = (
+  { environment }: GroupContext,
+  topics: ReadonlyArray<CommittedTopic>,
+  byId: boolean
+): { readonly accepted: ReadonlyArray<Accepted>; readonly answers: Array<AnsweredTopic> } => {
+  const refused: Array<AnsweredTopic> = []
+  const clean: Array<AnsweredTopic> = []
+  const accepted: Array<Accepted> = []
+  for (const asked of topics) {
+    const topic = byId ? environment.topicName(asked.topicId) : asked.name
+    const count = topic === undefined ? undefined : environment.partitions(topic)
+    const exists = ({ partitionIndex }: CommittedPartition): boolean =>
+      count !== undefined && partitionIndex >= 0 && partitionIndex < count
+    const errorCode = byId && count === undefined ? codes.UNKNOWN_TOPIC_ID : codes.UNKNOWN_TOPIC_OR_PARTITION
+    const missing = asked.partitions.filter((partition) => !exists(partition))
+    const partitions = missing.length === 0 ? asked.partitions : asked.partitions.filter(exists)
+    const answer: AnsweredTopic = {
+      name: byId ? "" : asked.name,
+      topicId: asked.topicId,
+      partitions: missing.map(({ partitionIndex }) => ({ partitionIndex, errorCode }))
+    }
+    if (missing.length > 0) refused.push(answer)
+    else clean.push(answer)
+    if (topic !== undefined && partitions.length > 0) {
+      accepted.push({ topic, topicId: environment.topicId(topic) ?? Uuid.ZERO, partitions, answer })
+    }
+  }
+  return { accepted, answers: [...refused, ...clean] }
 }
 
 const isTooLarge = (context: GroupContext, { committedMetadata }: CommittedPartition): boolean =>
   committedMetadata !== null && committedMetadata.length > context.options.offsetMetadataMaxSize
 
-const firstError = (
-  context: GroupContext,
-  known: ReadonlyArray<{ readonly topicId: string }>,
-  found: ReadonlyArray<{ readonly partitions: ReadonlyArray<CommittedPartition> }>,
-  check: PartitionCheck
-): number => {
+const firstError = (context: GroupContext, accepted: ReadonlyArray<Accepted>, check: PartitionCheck): number => {
   if (check === PASS) return codes.NONE
-  for (let i = 0; i < found.length; i++) {
-    for (const partition of found[i]!.partitions) {
-      if (isTooLarge(context, partition)) continue
-      const error = check(known[i]!.topicId, partition.partitionIndex)
+  for (const { partitions, topicId } of accepted) {
+    for (const partition of partitions) {
+      const error = isTooLarge(context, partition) ? codes.NONE : check(topicId, partition.partitionIndex)
       if (error !== codes.NONE) return error
     }
   }

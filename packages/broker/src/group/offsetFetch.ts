@@ -1,4 +1,4 @@
-import type { OffsetFetchRequest } from "@exactly-once/protocol"
+import { type OffsetFetchRequest, Uuid } from "@exactly-once/protocol"
 import { NONE, STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, UNKNOWN_TOPIC_ID, UNSTABLE_OFFSET_COMMIT } from "./errorCodes.ts"
 import { type GroupContext, reply } from "./GroupContext.ts"
 import type { Caller, Ticket } from "./GroupEnvironment.ts"
@@ -9,8 +9,6 @@ const BATCHED_FROM = 8
 const TOPIC_IDS_FROM = 10
 /** From here on a group can have an error of its own. */
 const GROUP_ERROR_FROM = 2
-
-const NO_TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 interface FetchedPartition {
   readonly partitionIndex: number
@@ -54,7 +52,7 @@ export const offsetFetch = (
   if (errorCode !== NONE && caller.version >= GROUP_ERROR_FROM) {
     return reply(context, ticket, { throttleTimeMs: 0, errorCode, topics: [] })
   }
-  const asked = request.topics?.map(({ name, partitionIndexes }) => ({ name, topicId: NO_TOPIC_ID, partitionIndexes }))
+  const asked = request.topics?.map(({ name, partitionIndexes }) => ({ name, topicId: Uuid.ZERO, partitionIndexes }))
   const topics = fetch(context, groupId, asked ?? null, requireStable, false)
   reply(context, ticket, {
     throttleTimeMs: 0,
@@ -111,7 +109,7 @@ const fetchAll = (
 ): Array<FetchedTopic> => {
   const fetched: Array<FetchedTopic> = []
   for (const [topic, partitions] of context.offsets.committed(groupId)) {
-    const topicId = byId ? context.environment.topicId(topic) : NO_TOPIC_ID
+    const topicId = byId ? context.environment.topicId(topic) : Uuid.ZERO
     if (topicId === undefined) continue
     fetched.push({
       name: byId ? "" : topic,

@@ -1,6 +1,7 @@
 /** What of a coordinator outlives it, as plain data. Requests that wait, and rebalances under way, do not. */
 import type { OwnedPartitions, Partitions } from "./Assignment.ts"
-import { type DurableClassicGroup, readDurable } from "./classicDurable.ts"
+import type { DurableClassicGroup } from "./classicDurable.ts"
+import { readDurable } from "./classicRestore.ts"
 import { type AssignorName, ConsumerGroup, type ConsumerMember, type Reconciliation } from "./ConsumerGroup.ts"
 import { fenceMember, renewSession } from "./consumerMembers.ts"
 import type { GroupContext } from "./GroupContext.ts"
