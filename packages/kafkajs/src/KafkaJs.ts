@@ -76,6 +76,11 @@ export interface Options {
   readonly codecs?: Codecs | undefined
   /** The lowest level of kafkajs's own log lines that are passed on (`warn`). */
   readonly clientLogLevel?: ClientLogLevel | undefined
+  /**
+   * For showing what it costs, never for use: a Produce whose answer was lost is sent again under new sequence numbers,
+   * so that the broker cannot know it for a copy.
+   */
+  readonly unsafeResendUnderNewSequences?: boolean | undefined
   /** Opens sockets in place of the default: to go through a proxy. */
   readonly socketFactory?: ((options: SocketFactoryArguments) => Socket) | undefined
 }

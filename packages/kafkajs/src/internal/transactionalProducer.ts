@@ -27,6 +27,7 @@ export interface ProducerEnvironment {
   readonly requestTimeout: number
   /** Bytes that wait in a transaction before `send` itself sends them. */
   readonly maxQueuedBytes: number
+  readonly unsafeResend: boolean
 }
 
 type State = "NeedsInit" | "Ready" | "Open"
@@ -160,7 +161,10 @@ export const makeTransactionalProducer = (
             return { topic: piece.topic, partition: piece.partition, bytes }
           })
           return produce(wire, transactionalId, environment.requestTimeout, batches)
-        })
+        }).pipe(Effect.catchIf(
+          (failure) => environment.unsafeResend && failure.code === undefined && failure.sent,
+          () => sendRound(round)
+        ))
 
       const drain: Effect.Effect<void, Failure> = Effect.suspend(() => {
         if (outbox.isEmpty) return Effect.void
