@@ -162,6 +162,6 @@ export const layerConfig = (
  */
 export const send = <K, V>(
   topic: Topic<string, K, V>,
-  records: ReadonlyArray<OutRecord<K, V>>
+  records: ReadonlyArray<OutRecord<NoInfer<K>, NoInfer<V>>>
 ): Effect.Effect<ReadonlyArray<Written>, SendError, IdempotentProducer> =>
   IdempotentProducer.use((producer) => producer.send(topic, records))

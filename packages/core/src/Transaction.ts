@@ -3,7 +3,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type { Batch } from "./Batch.ts"
 import type { EncodeError, InvalidRecord, KafkaError } from "./KafkaError.ts"
 import type { Offset } from "./Offset.ts"
@@ -35,7 +35,7 @@ export class Transaction extends Context.Service<Transaction, Shape>()("@exactly
  */
 export const emit = <K, V>(
   topic: Topic<string, K, V>,
-  records: ReadonlyArray<OutRecord<K, V>>
+  records: ReadonlyArray<OutRecord<NoInfer<K>, NoInfer<V>>>
 ): Effect.Effect<void, EmitError, Transaction> => Transaction.use((transaction) => transaction.emit(topic, records))
 
 /**
