@@ -4,7 +4,7 @@
 import * as Result from "effect/Result"
 import type { EncodedRecord } from "../Driver.ts"
 import { EncodeError } from "../KafkaError.ts"
-import * as Topic from "../Topic.ts"
+import type * as Topic from "../Topic.ts"
 
 export const encode = <K, V>(
   topic: Topic.Topic<string, K, V>,

@@ -3,7 +3,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Compression, Driver, DriverError } from "../Driver.ts"
 import type { Misconfigured } from "../KafkaError.ts"
 import type { Outcome } from "../Outcome.ts"
