@@ -38,15 +38,15 @@ const add = (asked: Asked, context: RequestContext) => {
   const misplaced = cluster.transactionError(transactionalId, context.node.id)
   if (transactionalId !== "" && misplaced !== Code.NONE) return results(topics, () => misplaced)
   const producer = { transactionalId, producerId: Number(asked.producerId), epoch: asked.producerEpoch }
-  if (asked.verifyOnly) {
-    return results(topics, (topic, partition) => cluster.transactions.verify(producer, { topic, partition }))
-  }
   const exists = (topic: string, partition: number) => cluster.topics.partition(topic, partition) !== undefined
   if (topics.some(({ name, partitions }) => partitions.some((partition) => !exists(name, partition)))) {
     return results(
       topics,
       (topic, partition) => exists(topic, partition) ? Code.OPERATION_NOT_ATTEMPTED : Code.UNKNOWN_TOPIC_OR_PARTITION
     )
+  }
+  if (asked.verifyOnly) {
+    return results(topics, (topic, partition) => cluster.transactions.verify(producer, { topic, partition }))
   }
   const partitions = topics.flatMap(({ name, partitions }) =>
     partitions.map((partition) => ({ topic: name, partition }))

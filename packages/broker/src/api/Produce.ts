@@ -65,9 +65,15 @@ const append = (
   }
   const appendTime = topic.config.get("message.timestamp.type") === "LogAppendTime" ? cluster.now() : -1
   const end = partition.log.endOffset
+  const fromZero = context.version >= 12 && isTransactional(head)
   const { baseOffset, error } = appendTime < 0
-    ? partition.log.append(head, records, partition.leaderEpoch)
-    : partition.log.append({ ...head, maxTimestamp: appendTime }, stamped(records, appendTime), partition.leaderEpoch)
+    ? partition.log.append(head, records, partition.leaderEpoch, fromZero)
+    : partition.log.append(
+      { ...head, maxTimestamp: appendTime },
+      stamped(records, appendTime),
+      partition.leaderEpoch,
+      fromZero
+    )
   if (error !== Code.NONE) return failed(index, error)
   if (partition.log.endOffset !== end) cluster.appended(partition)
   return {

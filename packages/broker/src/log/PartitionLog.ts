@@ -19,10 +19,10 @@ export interface Appended {
   readonly baseOffset: number
 }
 
-/** A run of whole batches. */
+/** A run of batches, the last of which may be cut off. */
 export interface Extent {
   readonly bytes: Uint8Array
-  /** One past the last offset in it; the offset asked for when it is empty. */
+  /** One past the last offset of its last batch; the offset asked for when it is empty. */
   readonly nextOffset: number
 }
 
@@ -68,10 +68,10 @@ export class PartitionLog {
     return this.bytesHeld
   }
 
-  /** Appends one client batch whose form was already checked. */
-  append(head: BatchHead.BatchHead, batch: Uint8Array, leaderEpoch: number): Appended {
+  /** Appends one client batch whose form was already checked; `fromZero` as in `ProducerStates.check`. */
+  append(head: BatchHead.BatchHead, batch: Uint8Array, leaderEpoch: number, fromZero = false): Appended {
     if (head.producerId >= 0) {
-      const verdict = this.producers.check(head)
+      const verdict = this.producers.check(head, fromZero)
       if (verdict.error !== Code.NONE) return { error: verdict.error, baseOffset: -1 }
       if (verdict.duplicateOf >= 0) return { error: Code.NONE, baseOffset: verdict.duplicateOf }
     }
@@ -127,24 +127,22 @@ export class PartitionLog {
   }
 
   /**
-   * Whole batches from the one that holds `from`, none that ends after `upTo`, and at most `maxBytes` of them; with `atLeastOne` the first
-   * is given even if it is larger. At most one segment's worth at a time, as Kafka does, so that it is always one view.
+   * Bytes from the batch that holds `from` on, of batches that end at or before `upTo`: at most `maxBytes`, which may cut the last batch
+   * off, as Kafka does. The first batch is given whole or not at all: whole, whatever its size, with `atLeastOne`. At most one segment's
+   * worth at a time, again as Kafka does, so that it is always one view.
    */
   read(from: number, upTo: number, maxBytes: number, atLeastOne: boolean): Extent {
+    const nothing = { bytes: NOTHING, nextOffset: from }
     const segment = this.segmentFor(from)
-    if (segment === undefined) return { bytes: NOTHING, nextOffset: from }
+    if (segment === undefined) return nothing
     const first = segment.indexAfter(from)
-    let last = segment.indexAfter(upTo - 1)
-    if (last < segment.ends.length && segment.ends[last]! <= upTo) last++
+    const last = segment.indexThrough(upTo)
+    if (last <= first) return nothing
     const start = segment.position(first)
-    if (segment.position(last) - start > maxBytes) {
-      last = first
-      while (segment.position(last + 1) - start <= maxBytes) last++
-      if (last === first && atLeastOne && segment.ends[first]! <= upTo) last++
-    }
-    return last <= first
-      ? { bytes: NOTHING, nextOffset: from }
-      : { bytes: segment.bytes.subarray(start, segment.position(last)), nextOffset: segment.ends[last - 1]! }
+    const whole = segment.position(first + 1) - start
+    if (maxBytes < whole && !atLeastOne) return nothing
+    const end = Math.min(segment.position(last), start + Math.max(maxBytes, whole))
+    return { bytes: segment.bytes.subarray(start, end), nextOffset: segment.ends[segment.indexAt(end - 1)]! }
   }
 
   /** How many bytes a reader at `from` could get up to `upTo`. Counting stops at `enough`. */
@@ -153,8 +151,7 @@ export class PartitionLog {
     for (let i = this.segmentIndex(from); i < this.segments.length; i++) {
       const segment = this.segments[i]!
       const first = segment.indexAfter(from)
-      let last = segment.indexAfter(upTo - 1)
-      if (last < segment.ends.length && segment.ends[last]! <= upTo) last++
+      const last = segment.indexThrough(upTo)
       if (last > first) bytes += segment.position(last) - segment.position(first)
       if (bytes >= enough || segment.endOffset >= upTo) break
     }

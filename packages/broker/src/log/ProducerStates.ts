@@ -69,13 +69,15 @@ export class ProducerStates {
     return entry !== undefined && entry.epoch === epoch
   }
 
-  /** Judges a client's batch that carries a producer id. */
-  check(head: BatchHead): Verdict {
+  /**
+   * Judges a client's batch that carries a producer id. A producer of which nothing is known may begin with any sequence, as its state may
+   * have expired; with `fromZero` (transactions of KIP-890, whose epoch moves on with each of them) only with 0.
+   */
+  check(head: BatchHead, fromZero = false): Verdict {
     const entry = this.entries.get(head.producerId)
     const transactional = isTransactional(head)
     if (entry === undefined) {
-      // A producer whose state expired may go on with any sequence; a transaction always starts its sequences where the epoch did.
-      return transactional && head.baseSequence !== 0 ? refuse(Code.OUT_OF_ORDER_SEQUENCE_NUMBER) : ACCEPT
+      return fromZero && head.baseSequence !== 0 ? refuse(Code.OUT_OF_ORDER_SEQUENCE_NUMBER) : ACCEPT
     }
     if (head.producerEpoch < entry.epoch) return refuse(Code.INVALID_PRODUCER_EPOCH)
     if (head.producerEpoch === entry.epoch) {

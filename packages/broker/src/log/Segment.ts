@@ -56,6 +56,24 @@ export class Segment {
     return low
   }
 
+  /** The number of batches that end at or before `offset`. */
+  indexThrough(offset: number): number {
+    const index = this.indexAfter(offset - 1)
+    return index < this.ends.length && this.ends[index]! <= offset ? index + 1 : index
+  }
+
+  /** The index of the batch that the byte at `position` belongs to. */
+  indexAt(position: number): number {
+    let low = 0
+    let high = this.positions.length - 1
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if (this.positions[middle]! <= position) low = middle
+      else high = middle - 1
+    }
+    return low
+  }
+
   /** Where batch `index` starts; the size of the segment for the index past the last one. */
   position(index: number): number {
     return index < this.positions.length ? this.positions[index]! : this.size

@@ -394,16 +394,16 @@ describe("AddPartitionsToTxn", () => {
     withBroker(TOPICS, async (probe) => {
       await probe.coordinators("id")
       const pid = await probe.init("id")
-      assert.deepStrictEqual(await probe.add("id", pid, { t: [0, 1] }, 5), [0, 0])
+      assert.deepStrictEqual(await probe.add("id", pid, { t: [0] }, 5), [0])
       const { epoch: producerEpoch, producerId } = pid
       const transaction = { transactionalId: "id", producerId, producerEpoch, verifyOnly: true }
-      const answer = await probe.client.call(Apis.AddPartitionsToTxn, 5, {
-        transactions: [{ ...transaction, topics: [{ name: "t", partitions: [0, 2] }] }]
-      })
-      assert.deepStrictEqual(
-        answer.resultsByTransaction[0]!.topicResults[0]!.resultsByPartition.map((it) => it.partitionErrorCode),
-        [0, 120]
-      )
+      const look = async (partitions: ReadonlyArray<number>) => {
+        const topics = [{ name: "t", partitions }]
+        const answer = await probe.client.call(Apis.AddPartitionsToTxn, 5, { transactions: [{ ...transaction, topics }] })
+        return answer.resultsByTransaction[0]!.topicResults[0]!.resultsByPartition.map((it) => it.partitionErrorCode)
+      }
+      assert.deepStrictEqual(await look([0, 1]), [0, 120])
+      assert.deepStrictEqual(await look([0, 7]), [55, 3])
     })
   )
 })
@@ -441,12 +441,13 @@ describe("transactional Produce", () => {
   )
 
   it(
-    "starts a partition with sequence 0",
+    "starts a partition with sequence 0 from v12 on, with any before",
     withBroker(TOPICS, async (probe) => {
       await probe.coordinators("id")
       const pid = await probe.init("id")
       await probe.add("id", pid, { t: [0] })
-      assert.strictEqual((await probe.send(11, "id", pid, { sequence: 1 })).error, 45)
+      assert.strictEqual((await probe.send(12, "id", pid, { partition: 1, sequence: 1 })).error, 45)
+      assert.strictEqual((await probe.send(11, "id", pid, { sequence: 1 })).error, 0)
     })
   )
 
