@@ -42,7 +42,7 @@ export const defaultGroupOptions: GroupOptions = {
 }
 
 export interface GroupEnvironment {
-  /** A fresh random id. */
+  /** A fresh random UUID, in the form that `Uuid` of the protocol has. */
   readonly newMemberId: () => string
   /** How many partitions a topic has; `undefined` if there is no such topic. */
   readonly partitions: (topic: string) => number | undefined

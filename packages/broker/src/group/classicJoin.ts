@@ -1,4 +1,4 @@
-import type { JoinGroupRequest } from "@exactly-once/protocol"
+import { type JoinGroupRequest, Uuid } from "@exactly-once/protocol"
 import { writeDurable } from "./classicDurable.ts"
 import {
   type ClassicGroup,
@@ -101,10 +101,15 @@ const hasRoom = (group: ClassicGroup, memberId: string, maxSize: number): boolea
   }
 }
 
+/** Member ids of the classic protocol contain a UUID in its common form, those of the consumer protocol in Kafka's own. */
+const withDashes = (uuid: string): string =>
+  Array.from(Uuid.toBytes(uuid), (byte) => byte.toString(16).padStart(2, "0")).join("")
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")
+
 const joinNew = (context: GroupContext, group: ClassicGroup, join: Join): void => {
   const { caller, parked, request } = join
   const instanceId = request.groupInstanceId
-  const memberId = `${instanceId ?? caller.clientId}-${context.environment.newMemberId()}`
+  const memberId = `${instanceId ?? caller.clientId}-${withDashes(context.environment.newMemberId())}`
   if (instanceId !== null) {
     const current = group.members.get(group.staticMembers.get(instanceId) ?? "")
     if (current === undefined) addMember(context, group, join, memberId)

@@ -80,7 +80,7 @@ describe("joining a classic group", () => {
     const h = new Harness()
     const answer = join(h, "").value
     assert.strictEqual(answer.errorCode, 79)
-    assert.match(answer.memberId, /^test-/)
+    assert.strictEqual(answer.memberId, "test-00000000-0000-0000-0000-000000000001")
     assert.strictEqual(join(h, answer.memberId).value.errorCode, 0)
     assert.strictEqual(join(new Harness(), "", { version: 3 }).value.errorCode, 0)
   })

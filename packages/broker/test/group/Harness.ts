@@ -44,7 +44,7 @@ export class Harness {
 
   private get environment() {
     return {
-      newMemberId: () => `id${++this.ids}`,
+      newMemberId: () => Uuid.fromHex((++this.ids).toString(16).padStart(32, "0")),
       partitions: (topic: string) => this.topics.get(topic)?.partitions,
       topicId: (topic: string) => this.topics.get(topic)?.id,
       topicName: (id: string) => [...this.topics].find(([, topic]) => topic.id === id)?.[0],
