@@ -1,9 +1,9 @@
 /** The command line of the broker: the one file that parses arguments. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import { Broker } from "./Broker.ts"
 
 const flags = {

@@ -3,8 +3,8 @@
  * second, each from raw clients that encode their batches once.
  */
 import { Apis, BatchBuilder } from "@exactly-once/protocol"
-import { RawClient } from "../support/RawClient.ts"
 import { Probe } from "../support/Probe.ts"
+import { RawClient } from "../support/RawClient.ts"
 
 const address = process.argv[2]!
 const RECORDS = 1_000_000
