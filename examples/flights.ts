@@ -11,9 +11,10 @@ import { Ledger, Probe } from "@exactly-once/testkit"
 import { Array as Arr, Config, Console, Data, Effect, Layer, Option, Schedule } from "effect"
 import { type ChildProcess, fork } from "node:child_process"
 import { randomUUID } from "node:crypto"
-import { readFileSync } from "node:fs"
 import { startCluster } from "../scripts/lib/kafkaCluster.ts"
-import type * as Pipeline from "./flights/pipeline.ts"
+import { driverFor } from "./driver.ts"
+import { readFlights } from "./flights/data.ts"
+import { topics } from "./flights/topics.ts"
 
 class Differs extends Data.TaggedError("Differs")<{ readonly message: string }> {}
 
@@ -21,21 +22,6 @@ const partitions = 4
 const recordsPerSend = 250
 /** Seconds after which a run that stands still is given up. */
 const patience = 60
-
-interface Flight {
-  readonly date: string
-  readonly delay: number
-  readonly distance: number
-  readonly origin: string
-  readonly destination: string
-}
-
-const readFlights = (): ReadonlyArray<Flight> => {
-  // The package exports its code alone; its data lies beside it.
-  const file = new URL("../data/flights-20k.json", import.meta.resolve("vega-datasets"))
-  // The package's own file, whose fields are those of Flight.
-  return JSON.parse(readFileSync(file, "utf8")) as ReadonlyArray<Flight>
-}
 
 const cluster = Effect.gen(function*() {
   const given = yield* Config.option(Config.NonEmptyString("KAFKA_BOOTSTRAP"))
@@ -52,9 +38,11 @@ const cluster = Effect.gen(function*() {
 })
 
 /** A worker process; killed when the scope closes, should it still run. */
-const startWorker = (index: number) =>
+const startWorker = (index: number, env: NodeJS.ProcessEnv) =>
   Effect.acquireRelease(
-    Effect.sync(() => fork(new URL("./flights/worker.ts", import.meta.url), [String(index)], { stdio: "inherit" })),
+    Effect.sync(() =>
+      fork(new URL("./flights/worker.ts", import.meta.url), [String(index)], { stdio: "inherit", env })
+    ),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
 
@@ -73,30 +61,26 @@ const percent = (part: number, whole: number) => `${Math.round(100 * part / whol
 
 const main = Effect.gen(function*() {
   const bootstrap = yield* cluster
-  // The pipeline's modules and the workers read these when they are loaded.
-  process.env["KAFKA_BOOTSTRAP"] = bootstrap
-  process.env["FLIGHTS_RUN"] = randomUUID().slice(0, 8)
-  const { Flights, groupId, Late, Punctual }: typeof Pipeline = yield* Effect.promise(() =>
-    import("./flights/pipeline.ts")
-  )
-  const { driverFor } = yield* Effect.promise(() => import("./driver.ts"))
+  const run = randomUUID().slice(0, 8)
+  const environment = { ...process.env, KAFKA_BOOTSTRAP: bootstrap, FLIGHTS_RUN: run }
+  const { flights: input, groupId, late, punctual } = topics(run)
   const probe = yield* Probe.make(bootstrap.split(","))
 
-  for (const topic of [Flights, Late, Punctual]) yield* probe.createTopic(topic.name, partitions)
-  const flights = readFlights().map((flight, id) => ({ key: flight.origin, value: { id, ...flight } }))
+  for (const topic of [input, late, punctual]) yield* probe.createTopic(topic.name, partitions)
+  const flights = readFlights()
   // A fetch returns whole record batches, so small ones make small transactions, and many.
   yield* Effect.provide(
-    Effect.forEach(Arr.chunksOf(flights, recordsPerSend), (some) => IdempotentProducer.send(Flights, some), {
+    Effect.forEach(Arr.chunksOf(flights, recordsPerSend), (some) => IdempotentProducer.send(input, some), {
       discard: true
     }),
     IdempotentProducer.layer().pipe(Layer.provide(driverFor(bootstrap)))
   )
-  yield* Console.log(`${flights.length} flights loaded into ${Flights.name}, ${partitions} partitions`)
+  yield* Console.log(`${flights.length} flights loaded into ${input.name}, ${partitions} partitions`)
 
   const processed = Effect.map(
     Effect.forEach(
       Array.from({ length: partitions }, (_, partition) => partition),
-      (partition) => probe.committed(groupId, Flights.name, partition)
+      (partition) => probe.committed(groupId, input.name, partition)
     ),
     (offsets) => offsets.reduce((sum, { offset }) => sum + Number(offset > 0n ? offset : 0n), 0)
   )
@@ -111,10 +95,10 @@ const main = Effect.gen(function*() {
   const say = (text: string) =>
     Effect.flatMap(processed, (done) => Console.log(`  ${percent(done, flights.length)}  ${text}`))
 
-  const first = yield* startWorker(1)
+  const first = yield* startWorker(1, environment)
   yield* say("worker 1 starts")
   yield* reach(0.2)
-  const second = yield* startWorker(2)
+  const second = yield* startWorker(2, environment)
   yield* say("worker 2 joins: the group shares the partitions out anew")
   yield* next(second, "message")
   yield* reach(0.5)
@@ -131,8 +115,8 @@ const main = Effect.gen(function*() {
   yield* next(second, "exit")
 
   const spec: Ledger.Spec = {
-    input: Flights.name,
-    outputs: [Late.name, Punctual.name],
+    input: input.name,
+    outputs: [late.name, punctual.name],
     groupId,
     id: ({ value }) => String(JSON.parse(value === null ? "{}" : new TextDecoder().decode(value)).id)
   }

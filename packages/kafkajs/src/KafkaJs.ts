@@ -173,7 +173,8 @@ export const make = (options: Options): Effect.Effect<Driver.Driver["Service"], 
         maxRecordBytes: options.maxRecordBytes ?? 1_000_000
       },
       requestTimeout,
-      maxQueuedBytes: options.maxQueuedBytes ?? 4_000_000
+      maxQueuedBytes: options.maxQueuedBytes ?? 4_000_000,
+      unsafeResend: options.unsafeResendUnderNewSequences ?? false
     })
 
     return Driver.Driver.of({
