@@ -51,6 +51,7 @@ export interface RawTransaction {
     partition: number,
     offset: bigint
   ) => Effect.Effect<void, RawError>
+  /** Commits or aborts, and waits until every partition has its marker. */
   readonly end: (committed: boolean) => Effect.Effect<void, RawError>
 }
 
@@ -259,6 +260,18 @@ export const make = (
             })
           )
 
+        /** EndTxn is answered when the decision is logged; only then are markers written, partition by partition. */
+        const complete = patiently(
+          busy,
+          Effect.gen(function*() {
+            const { transactionStates } = yield* (yield* find).request(Apis.DescribeTransactions, 0, {
+              transactionalIds: [transactionalId]
+            })
+            const state = transactionStates[0]?.transactionState ?? ""
+            if (state.startsWith("Prepare")) return yield* refused(`markers of ${transactionalId}`, 51)
+          })
+        )
+
         return {
           transactionalId,
           producerId: init.producerId,
@@ -311,7 +324,7 @@ export const make = (
                 yield* check("EndTxn", answer.errorCode)
                 added.clear()
               })
-            )
+            ).pipe(Effect.andThen(complete))
         }
       })
 

@@ -77,6 +77,9 @@ export interface ProxyOptions {
 const unplayable = (rule: Rule, apiKey: number): string | undefined => {
   const refused = typeof rule.do === "object" && "error" in rule.do
   if (refused && rule.when === "before" && !canRefuse(apiKey)) return `${rule.api} cannot be refused before the broker`
+  if (typeof rule.do === "object" && "answer" in rule.do && rule.when === "after") {
+    return "answer is played before the broker"
+  }
   if (typeof rule.nth === "number" && !(Number.isInteger(rule.nth) && rule.nth >= 1)) return `nth counts from 1`
   return undefined
 }

@@ -156,6 +156,18 @@ describe("Proxy", () => {
       assert.strictEqual((yield* heartbeat(client)).errorCode, 27)
     }))
 
+  it.live("answers in the broker's place", () =>
+    Effect.gen(function*() {
+      const { broker, client, proxy } = yield* setup
+      yield* proxy.inject({
+        api: "EndTxn",
+        when: "before",
+        do: { answer: (body) => ({ throttleTimeMs: Reflect.get(Object(body), "producerEpoch") + 7, errorCode: 0 }) }
+      })
+      assert.strictEqual((yield* commit(client)).throttleTimeMs, 7)
+      assert.deepStrictEqual(broker.applied, [])
+    }))
+
   it.live("fires on the nth match only, by client, version and body", () =>
     Effect.gen(function*() {
       const { address, broker, client, proxy } = yield* setup
@@ -218,6 +230,22 @@ describe("Proxy", () => {
       yield* proxy.up
       const again = yield* RawConnection.connect(address)
       assert.strictEqual((yield* heartbeat(again)).errorCode, 0)
+    }))
+
+  it.live("an observer that waits for the next one is not shown the same one again", () =>
+    Effect.gen(function*() {
+      const { client, proxy } = yield* setup
+      const watching = yield* Effect.forkChild(
+        Effect.gen(function*() {
+          const first = yield* proxy.observed(({ phase }) => phase === "delivered")
+          const second = yield* proxy.observed(({ phase }) => phase === "delivered", first.index + 1)
+          return second.index - first.index
+        }),
+        { startImmediately: true }
+      )
+      yield* heartbeat(client)
+      yield* heartbeat(client)
+      assert.isAbove(yield* Fiber.join(watching), 0)
     }))
 
   it.live("carries a frame of many megabytes in linear time", () =>

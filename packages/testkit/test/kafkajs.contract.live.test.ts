@@ -1,20 +1,6 @@
-import { KafkaJs } from "@exactly-once/kafkajs"
 import { Contract } from "@exactly-once/testkit"
 import { it } from "vitest"
-import { describeLive, liveBootstrap, liveKafka } from "../../../scripts/vitest/live.ts"
+import { describeLive } from "../../../scripts/vitest/live.ts"
+import { kafkajs } from "./support/kafkajs.ts"
 
-Contract.register({ describe: describeLive, it }, {
-  name: "kafkajs on real Kafka",
-  driver: (bootstrap) => KafkaJs.layer({ bootstrap, requestTimeout: 4_000, clientLogLevel: "nothing" }),
-  capabilities: {
-    name: "kafkajs",
-    fencing: "partition",
-    openTransactions: 1,
-    ownEpochInit: false,
-    stableFetch: false,
-    holdsRevocation: true,
-    transactionsV2: false,
-    compression: ["none", "gzip", "snappy", "lz4", "zstd"]
-  },
-  broker: { bootstrap: liveBootstrap, transactionVersion: liveKafka.transactionVersion }
-})
+Contract.register({ describe: describeLive, it }, kafkajs)

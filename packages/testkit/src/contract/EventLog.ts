@@ -38,8 +38,9 @@ export class EventLog<A> {
         let at = from
         const look = () => {
           for (; at < this.events.length; at++) {
-            const event = this.events[at]
-            if (event === undefined || !matches(event)) continue
+            // In range: the event may itself be undefined, as the result of a body is.
+            const event = this.events[at] as A
+            if (!matches(event)) continue
             this.waiting.delete(look)
             resume(Effect.succeed(event))
             return

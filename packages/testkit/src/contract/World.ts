@@ -18,6 +18,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import assert from "node:assert/strict"
@@ -91,6 +92,10 @@ export interface World {
   readonly worker: (options?: WorkerOptions) => Effect.Effect<Worker, Proxy.ProxyError, Scope.Scope>
   /** Writes a batch's records to the output, keys and values as they are. */
   readonly copy: Body
+  /** The group's committed offset of an input partition, once no pending one stands before it. */
+  readonly committed: (partition: number) => Effect.Effect<bigint, unknown>
+  /** Every output partition is decided to its end, and what is visible of them, in the order of their logs. */
+  readonly visible: Effect.Effect<ReadonlyArray<Probe.RawRecord & { readonly partition: number }>, unknown>
   /** The pipeline comes to rest, and every record is in the output exactly once. */
   readonly exact: Effect.Effect<Ledger.Report, unknown>
 }
@@ -202,6 +207,26 @@ export const make = (target: Target, partitions = 2): Effect.Effect<World, unkno
         }),
       proxy: Proxy.make({ bootstrap }),
       copy: (batch) => Transaction.emit(Topic.string(output), batch.records.map(({ key, value }) => ({ key, value }))),
+      committed: (partition) =>
+        probe.committed(groupId, input, partition, { stable: true }).pipe(
+          Effect.repeat({ until: ({ code }) => code === 0, schedule: Schedule.spaced("10 millis") }),
+          Effect.map(({ offset }) => offset),
+          (wait) => within("the committed offset is stable", wait)
+        ),
+      visible: Effect.gen(function*() {
+        const records: Array<Probe.RawRecord & { readonly partition: number }> = []
+        for (let partition = 0; partition < partitions; partition++) {
+          // EndTxn is answered before its markers are written.
+          const open = yield* probe.openTransactions(output, partition).pipe(
+            Effect.repeat({ until: (list) => list.length === 0, schedule: Schedule.spaced("10 millis") }),
+            (wait) => within("the output's transactions are decided", wait)
+          )
+          assert.deepEqual(open, [])
+          const { committed } = yield* probe.fetch(output, partition, 0n)
+          for (const batch of committed) for (const one of batch.records) records.push({ ...one, partition })
+        }
+        return records
+      }),
       exact: Effect.gen(function*() {
         const settled = yield* Ledger.settled(probe, spec, { within: 20_000 })
         const report = yield* Ledger.audit(probe, spec)

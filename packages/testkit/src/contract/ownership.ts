@@ -27,7 +27,8 @@ export const gated = (world: World, id: string) =>
       reached: within(`the body of ${id} begins`, Deferred.await(reached)),
       open: Deferred.succeed(gate, undefined),
       fail: (error: unknown) => Deferred.fail(gate, error),
-      interrupted: within(`the body of ${id} is interrupted`, Deferred.await(interrupted))
+      /** Soon, and long before the body's own time is over. */
+      interrupted: within(`the body of ${id} is interrupted`, Deferred.await(interrupted), 6_000)
     }
   })
 

@@ -71,6 +71,18 @@ const withCode = (value: unknown, code: number): unknown => {
   )
 }
 
+/** An answer of the rule's own making. Throws when the request cannot be read. */
+export const answerInstead = (
+  payload: Uint8Array,
+  head: RequestHead,
+  answer: (body: unknown) => unknown
+): Uint8Array => {
+  const api = Apis.byKey(head.apiKey)
+  const body = requestBody(payload, head)
+  if (api === undefined || body === undefined) throw new TypeError(`no codec for request ${head.apiKey}`)
+  return respond(api, head, answer(body))
+}
+
 /** A request whose body is what `change` makes of it. Throws when the request cannot be read. */
 export const rewriteRequest = (
   payload: Uint8Array,

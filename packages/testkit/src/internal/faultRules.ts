@@ -14,6 +14,7 @@ import type { RequestHead } from "./codec.ts"
  * - `duplicate`: the broker gets the request twice; `before`, back to back; `after`, a second time once the first was
  *   answered. The client sees one answer.
  * - `{ error }`: the client is answered with this code; `before`, the broker never sees the request.
+ * - `{ answer }`: the client gets this answer to its decoded request, and the broker never sees it; `before` only.
  * - `{ rewrite }`: the decoded body is replaced: `before`, the request's; `after`, the answer's.
  */
 export type Action =
@@ -23,6 +24,7 @@ export type Action =
   | "duplicate"
   | { readonly delay: Duration.Input }
   | { readonly error: number }
+  | { readonly answer: (request: unknown) => unknown }
   | { readonly rewrite: (body: unknown) => unknown }
 
 export interface Rule {

@@ -57,7 +57,8 @@ export class Journal {
     const observation: Observation = { index: this.next++, at: Date.now(), ...fields }
     this.entries.push(observation)
     if (this.entries.length > this.capacity) this.entries = this.entries.slice(this.capacity >> 1)
-    for (const waiter of this.waiters) {
+    // A copy: whoever is resumed here may wait for the next one at once, and must not meet this one again.
+    for (const waiter of Array.from(this.waiters)) {
       if (waiter.predicate(observation)) {
         this.waiters.delete(waiter)
         waiter.resolve(observation)

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import type { Socket } from "node:net"
 import { type Reroute, rewriteAddresses } from "./addresses.ts"
 import {
+  answerInstead,
   framed,
   requestBody,
   type RequestHead,
@@ -166,6 +167,10 @@ export class Relay {
     }
     if (typeof action === "object" && "error" in action) {
       this.pending.push({ ...pending, ready: refuse(payload, head, action.error) })
+      return this.deliverReady()
+    }
+    if (typeof action === "object" && "answer" in action) {
+      this.pending.push({ ...pending, ready: answerInstead(payload, head, action.answer) })
       return this.deliverReady()
     }
     if (typeof action === "object" && "rewrite" in action) {
