@@ -76,7 +76,7 @@ export interface Candidate {
 const compareText = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
 
 /** The members that take part: without those whose replica has a newer incarnation, in the order of their names. */
-export const eligible = (members: ReadonlyArray<Candidate>): ReadonlyArray<Candidate> => {
+const eligible = (members: ReadonlyArray<Candidate>): ReadonlyArray<Candidate> => {
   const newest = new Map<string, Announcement & { readonly memberId: string }>()
   for (const { memberId, subscription: { member } } of members) {
     if (member === undefined) continue

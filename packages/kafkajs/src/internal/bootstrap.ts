@@ -1,7 +1,7 @@
 /** Bootstrap addresses as people write them. */
 import { Driver } from "@exactly-once/core"
 import * as Effect from "effect/Effect"
-import type { Address } from "./wire.ts"
+import type { Address } from "./links.ts"
 
 const pattern = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/
 

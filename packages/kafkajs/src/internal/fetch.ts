@@ -29,7 +29,7 @@ interface FetchResponse {
 const nothing = Buffer.alloc(0)
 
 /** Fetch response version 11. */
-export const decodeFetch = (payload: Buffer): FetchResponse => {
+const decodeFetch = (payload: Buffer): FetchResponse => {
   let at = 0
   const int16 = () => payload.readInt16BE((at += 2) - 2)
   const int32 = () => payload.readInt32BE((at += 4) - 4)

@@ -227,7 +227,7 @@ export const endTransaction = (transaction: Transaction, commit: boolean): Effec
         budget: transaction.budget,
         again: (failure) => {
           // 15 and 16 also answer a log append whose fate the coordinator did not see
-          if (isCoordinatorMove(failure)) repeated = true
+          if (failure.api === "EndTxn" && isCoordinatorMove(failure)) repeated = true
           return hadNoEffect(failure)
         }
       }

@@ -1,52 +1,16 @@
 /**
- * Connections to the brokers of one cluster, leaders and coordinators. Everything here is asked once: no retry is hidden,
- * and each failure says whether its request can have left the process.
- *
- * A connection that failed or timed out is never used again: its link is retired, the next request opens a fresh one,
- * and the old one is closed when the last request on it has ended. So a half-open connection costs one request.
+ * One client's view of a cluster: who leads a partition, who coordinates, who is there at all. Everything is asked once:
+ * no retry is hidden, and each failure says whether its request can have left the process.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import type { Socket } from "node:net"
-import type { ConnectionOptions } from "node:tls"
 import { answered, type Failure, unanswered } from "./classify.ts"
-import {
-  type ApiName,
-  apis,
-  type Broker,
-  calmQueue,
-  type ConnectionPool,
-  type Exchange,
-  internals,
-  type KafkaJsLogger,
-  type SocketFactoryArguments
-} from "./kafkajsInternals.ts"
+import { type ApiName, apis, type Exchange, internals } from "./kafkajsInternals.ts"
+import { type Address, type Link, type LinkOptions, makeLinks } from "./links.ts"
 
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
-export interface WireOptions {
+export interface WireOptions extends LinkOptions {
   readonly bootstrap: ReadonlyArray<Address>
-  readonly clientId: string
-  readonly ssl: ConnectionOptions | null
-  readonly sasl: object | null
-  readonly connectionTimeout: number
-  readonly requestTimeout: number
-  readonly socketFactory: (options: SocketFactoryArguments) => Socket
-  readonly logger: KafkaJsLogger
-}
-
-/** A broker's pair of connections: kafkajs keeps Fetch apart from the rest. */
-export interface Link {
-  readonly node: number
-  readonly address: Address
-  readonly pool: ConnectionPool
-  readonly broker: Broker
-  inflight: number
-  retired: boolean
 }
 
 export interface PartitionLeader {
@@ -77,7 +41,6 @@ interface CoordinatorResponse {
 export type CoordinatorKind = "group" | "transaction"
 
 const metadataMaxAge = 300_000
-const seedNode = -1
 
 export interface Wire {
   /** One request, one answer; error codes inside the answer are the caller's. */
@@ -109,159 +72,36 @@ export const exchangeOf = <Decoded>(api: ApiName, args: object): Exchange<Decode
   }
 }
 
-const closeLink = (link: Link): void => {
-  for (const connection of link.pool.pool) {
-    const { socket } = connection
-    try {
-      connection.requestQueue.rejectAll(new Error("the connection was closed"))
-    } catch {
-      // a request that has just been settled cannot be rejected again; nobody waits for it
-    }
-    // kafkajs hears neither "close" nor a plain destroy: an error ends a connection attempt, `disconnect` its timers
-    if (socket?.connecting === true) socket.destroy(new Error("the connection was closed"))
-    connection.disconnect().catch(() => undefined).then(() => socket?.destroy())
-  }
-}
+/** A question that only prepares a request: whatever became of it, the request itself was not sent. */
+const preparing = Effect.mapError((failure: Failure): Failure =>
+  failure.code === undefined ? { ...failure, sent: false } : failure
+)
 
 export const makeWire = (options: WireOptions): Wire => {
-  const { Broker, ConnectionPool } = internals()
-  const links = new Map<number, Link>()
+  const links = makeLinks(options)
+  const { ask } = links
   const addresses = new Map<number, Address>()
   const coordinators = new Map<string, number>()
   const topics = new Map<string, TopicMetadata>()
   let seedIndex: number | undefined
-  let closed = false
-
-  const open = (node: number, address: Address): Link => {
-    const pool = new ConnectionPool({
-      ...address,
-      clientId: options.clientId,
-      ssl: options.ssl,
-      // kafkajs writes its authenticator into this object
-      sasl: options.sasl === null ? null : { ...options.sasl },
-      socketFactory: options.socketFactory,
-      connectionTimeout: options.connectionTimeout,
-      requestTimeout: options.requestTimeout,
-      enforceRequestTimeout: true,
-      maxInFlightRequests: null,
-      logger: options.logger
-    })
-    for (const connection of pool.pool) calmQueue(connection.requestQueue)
-    const broker = new Broker({
-      connectionPool: pool,
-      logger: options.logger,
-      nodeId: node === seedNode ? null : node,
-      authenticationTimeout: options.connectionTimeout,
-      allowAutoTopicCreation: false
-    })
-    return { node, address, pool, broker, inflight: 0, retired: false }
-  }
-
-  const retire = (link: Link): void => {
-    if (links.get(link.node) === link) links.delete(link.node)
-    if (!link.retired) {
-      link.retired = true
-      if (link.inflight === 0) closeLink(link)
-    }
-  }
-
-  const leave = (link: Link): void => {
-    link.inflight--
-    if (link.retired && link.inflight === 0) closeLink(link)
-  }
-
-  const during = <A>(link: Link, api: string, run: () => Promise<A>, sent: () => boolean): Effect.Effect<A, Failure> =>
-    Effect.callback<A, Failure>((resume) => {
-      link.inflight++
-      run().then(
-        (value) => {
-          leave(link)
-          resume(Effect.succeed(value))
-        },
-        (cause: unknown) => {
-          retire(link)
-          leave(link)
-          resume(Effect.fail(unanswered(api, sent(), cause)))
-        }
-      )
-    })
-
-  // A connection that has ended is not opened again: kafkajs, still ending the old socket, would end the new one with it.
-  const usable = (link: Link): boolean =>
-    link.pool.pool.every(({ socket }) =>
-      socket === undefined || !(socket.destroyed || socket.readableEnded || socket.writableEnded)
-    )
-
-  const connect = (node: number, address: Address): Effect.Effect<Link, Failure> =>
-    Effect.suspend(() => {
-      if (closed) return Effect.fail(unanswered("Connect", false, new Error("the driver is closed")))
-      const known = links.get(node)
-      if (known !== undefined && known.address.host === address.host && known.address.port === address.port) {
-        if (usable(known)) return known.broker.versions === null ? authenticate(known) : Effect.succeed(known)
-        retire(known)
-      }
-      const link = open(node, address)
-      links.set(node, link)
-      return authenticate(link)
-    })
-
-  const authenticate = (link: Link): Effect.Effect<Link, Failure> =>
-    during(link, "Connect", () => link.broker.connect(), () => false).pipe(
-      Effect.timeoutOrElse({
-        duration: options.connectionTimeout * 2,
-        orElse: () => {
-          retire(link)
-          const { host, port } = link.address
-          return Effect.fail(
-            unanswered("Connect", false, new Error(`${host}:${port} accepted a connection and did not answer`))
-          )
-        }
-      }),
-      Effect.as(link)
-    )
 
   const any: Effect.Effect<Link, Failure> = Effect.gen(function*() {
-    for (const link of links.values()) if (link.broker.versions !== null && usable(link)) return link
-    const known = [...addresses]
-    seedIndex ??= yield* Random.nextIntBetween(0, options.bootstrap.length, { halfOpen: true })
+    const standing = links.standing()
+    if (standing !== undefined) return standing
+    const { bootstrap } = options
+    seedIndex ??= yield* Random.nextIntBetween(0, bootstrap.length, { halfOpen: true })
     const first = seedIndex
-    const seeds = options.bootstrap.map((_, i): [number, Address] => {
-      const at = (first + i) % options.bootstrap.length
-      const address = options.bootstrap[at]
-      return [seedNode - at, address ?? { host: "localhost", port: 9092 }]
-    })
+    const turned = [...bootstrap.slice(first % bootstrap.length), ...bootstrap.slice(0, first % bootstrap.length)]
+    const seeds = turned.map((address): [number, Address] => [-1 - bootstrap.indexOf(address), address])
     let failure: Failure = unanswered("Connect", false, new Error("no bootstrap address"))
-    for (const [node, address] of [...known, ...seeds]) {
-      const attempt = yield* Effect.result(connect(node, address))
+    for (const [node, address] of [...addresses, ...seeds]) {
+      const attempt = yield* Effect.result(links.connect(node, address))
       if (attempt._tag === "Success") return attempt.success
       failure = attempt.failure
       seedIndex = first + 1
     }
     return yield* Effect.fail(failure)
   })
-
-  const ask = <Decoded>(link: Link, exchange: Exchange<Decoded>): Effect.Effect<Decoded, Failure> =>
-    Effect.suspend(() => {
-      let sent = false
-      const { request } = exchange
-      return during(
-        link,
-        request.apiName,
-        () =>
-          link.pool.send({
-            ...exchange,
-            request: {
-              ...request,
-              // kafkajs encodes when the connection stands and writes right after: from here on it may have been sent
-              encode: () => {
-                sent = true
-                return request.encode()
-              }
-            }
-          }),
-        () => sent
-      )
-    })
 
   const learn = (brokers: MetadataResponse["brokers"]): void => {
     for (const { host, nodeId, port } of brokers) addresses.set(nodeId, { host, port })
@@ -293,7 +133,7 @@ export const makeWire = (options: WireOptions): Wire => {
       const address = addresses.get(id)
       return address === undefined
         ? Effect.fail(answered("Connect", 8))
-        : connect(id, address)
+        : links.connect(id, address)
     })
 
   return {
@@ -321,7 +161,7 @@ export const makeWire = (options: WireOptions): Wire => {
           coordinators.set(`${kind} ${key}`, coordinator.nodeId)
           return found
         })
-      }),
+      }).pipe(preparing),
     forgetCoordinator: (kind, key) => {
       coordinators.delete(`${kind} ${key}`)
     },
@@ -330,18 +170,11 @@ export const makeWire = (options: WireOptions): Wire => {
         const known = topics.get(name)
         return !fresh && known !== undefined && now - known.at < metadataMaxAge
           ? Effect.succeed(known.partitions)
-          : refresh(name)
+          : preparing(refresh(name))
       }),
     forgetTopic: (name) => {
       topics.delete(name)
     },
-    close: Effect.sync(() => {
-      closed = true
-      for (const link of links.values()) {
-        link.retired = true
-        closeLink(link)
-      }
-      links.clear()
-    })
+    close: links.close
   }
 }

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Exchange } from "../../src/internal/kafkajsInternals.ts"
+import type { Link } from "../../src/internal/links.ts"
 import { produce } from "../../src/internal/produce.ts"
-import type { Link, Wire } from "../../src/internal/wire.ts"
+import type { Wire } from "../../src/internal/wire.ts"
 
 const unused = Effect.die("not asked for")
 

@@ -41,7 +41,7 @@ export const behindProxy = (topics: Readonly<Record<string, number>>, options: P
     return { proxy, ...(yield* fresh(topics, { bootstrap: proxy.bootstrap, ...options })) }
   })
 
-export const transactionTimeoutMs = 10_000
+const transactionTimeoutMs = 10_000
 
 export const producerOf = (
   driver: Driver.Driver["Service"],
