@@ -17,6 +17,7 @@ import type { FaultRule } from "./fault/Faults.ts"
 import type { CommittedOffset } from "./group/GroupCoordinator.ts"
 import * as Introspection from "./introspection.ts"
 import { Runtime, type RuntimeOptions } from "./Runtime.ts"
+import * as Simulated from "./simulated.ts"
 import type { Channel, ChannelHandlers } from "./wire/InProcess.ts"
 
 /** Every option may be left out; see `RuntimeOptions` for their meaning and defaults. */
@@ -217,4 +218,20 @@ export class Broker extends Context.Service<Broker, BrokerShape>()("@exactly-onc
 
   static readonly layer = (options: BrokerOptions = {}): Layer.Layer<Broker, BrokerStartError> =>
     Layer.effect(this, this.make(options))
+
+  /**
+   * A broker without sockets, on the clock of the calling fiber and with chance from `seed`: under `TestClock` a run of broker and clients
+   * in one process is the same every time. Clients come in by `connect`.
+   */
+  static readonly makeSimulated = (
+    options: Omit<BrokerOptions, "listen" | "environment"> & { readonly seed?: number } = {}
+  ): Effect.Effect<BrokerShape, BrokerStartError, Scope.Scope> =>
+    Effect.flatMap(
+      Simulated.environment(options.seed ?? 1),
+      (environment) => this.make({ ...options, listen: false, environment })
+    )
+
+  static readonly layerSimulated = (
+    options: Omit<BrokerOptions, "listen" | "environment"> & { readonly seed?: number } = {}
+  ): Layer.Layer<Broker, BrokerStartError> => Layer.effect(this, this.makeSimulated(options))
 }

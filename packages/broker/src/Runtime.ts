@@ -14,8 +14,10 @@ import * as Tcp from "./wire/Tcp.ts"
 import * as Tls from "./wire/Tls.ts"
 
 export interface RuntimeOptions extends ClusterOptions {
-  /** The address to listen on and to announce. */
+  /** The address to listen on. */
   readonly host: string
+  /** The address that clients are told; the one listened on when left out. */
+  readonly advertisedHost: string | undefined
   /** The first node's port, the others follow it; 0 gives every node a free one. */
   readonly port: number
   /** `false` opens no sockets: clients come in by `connect` alone. */
@@ -36,6 +38,7 @@ export interface RuntimeOptions extends ClusterOptions {
 export const runtimeDefaults: RuntimeOptions = {
   ...defaults,
   host: "127.0.0.1",
+  advertisedHost: undefined,
   port: 0,
   listen: true,
   tls: undefined,
@@ -94,7 +97,8 @@ export class Runtime {
       await this.stop()
       throw error
     }
-    this.nodes = this.listeners.map(({ host, port }, i) => ({ id: i + 1, host, port }))
+    const { advertisedHost } = this.options
+    this.nodes = this.listeners.map(({ host, port }, i) => ({ id: i + 1, host: advertisedHost ?? host, port }))
   }
 
   private listen(node: number, port: number): Promise<Listener> {

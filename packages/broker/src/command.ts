@@ -13,8 +13,12 @@ const flags = {
     Flag.withDefault(9092)
   ),
   host: Flag.String("host").pipe(
-    Flag.withDescription("Address to listen on and to announce"),
+    Flag.withDescription("Address to listen on"),
     Flag.withDefault("127.0.0.1")
+  ),
+  advertisedHost: Flag.String("advertised-host").pipe(
+    Flag.withDescription("Address that clients are told, where it is not the one listened on"),
+    Flag.optional
   ),
   nodes: Flag.Int("nodes").pipe(Flag.withDescription("How many brokers to simulate"), Flag.withDefault(1)),
   transactionVersion: Flag.ChoiceWithValue("transaction-version", [["0", 0], ["1", 1], ["2", 2]]).pipe(
@@ -46,9 +50,10 @@ export const parseTopic = (text: string, partitions: number): readonly [name: st
 export const broker = Command.make(
   "broker",
   flags,
-  Effect.fn(function*({ host, nodes, partitions, port, retentionBytes, topics, transactionVersion }) {
+  Effect.fn(function*({ advertisedHost, host, nodes, partitions, port, retentionBytes, topics, transactionVersion }) {
     const service = yield* Broker.make({
       host,
+      advertisedHost: Option.getOrUndefined(advertisedHost),
       nodes,
       port,
       transactionVersion,

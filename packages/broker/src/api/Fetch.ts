@@ -144,8 +144,10 @@ export const Fetch = serve(Apis.Fetch, {
     })
     if (request.maxWaitMs <= 0 || isReady(asked, request, context)) return reply(respond(asked, request, context))
     const waiter = {
-      wake: () => {
-        if (isReady(asked, request, context)) finish()
+      wake: (changed: Partition) => {
+        // Where one byte is enough, the partition that changed decides alone.
+        const looked = request.minBytes > 1 ? asked : asked.filter((it) => it.partition === changed)
+        if (isReady(looked, request, context)) finish()
       }
     }
     const leave = () => {

@@ -24,7 +24,7 @@ export const SaslAuthenticate = serve(Apis.SaslAuthenticate, {
     if ("error" in step) {
       session.exchange = undefined
       reply(failed(Code.SASL_AUTHENTICATION_FAILED, step.error))
-      return connection.close()
+      return connection.finish()
     }
     if (step.principal !== undefined) {
       session.principal = step.principal

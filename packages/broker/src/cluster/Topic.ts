@@ -1,8 +1,8 @@
 import { type LogSnapshot, PartitionLog } from "../log/PartitionLog.ts"
 
-/** Something that waits for a partition to change: a parked fetch. It is told of every change and decides for itself. */
+/** Something that waits for partitions to change: a parked fetch. It is told which one changed and decides for itself. */
 export interface Waiter {
-  readonly wake: () => void
+  readonly wake: (changed: Partition) => void
 }
 
 export class Partition {
@@ -25,7 +25,7 @@ export class Partition {
   /** Tells those who wait that data, a marker, the leader or the topic's existence changed. */
   changed(): void {
     if (this.waiters.size === 0) return
-    for (const waiter of [...this.waiters]) waiter.wake()
+    for (const waiter of [...this.waiters]) waiter.wake(this)
   }
 }
 

@@ -8,7 +8,10 @@ import { Frame } from "@exactly-once/protocol"
 export interface Transport {
   /** Sends bytes; `false` when the peer reads too slowly, and `Connection.drained` will say when to go on. */
   readonly write: (bytes: Uint8Array) => boolean
+  /** Ends the connection now; what the peer has not read by then may be lost. */
   readonly close: () => void
+  /** Ends the connection once the peer has read what was written. */
+  readonly finish: () => void
   /** Asks the transport to stop or to go on delivering bytes. */
   readonly pause: () => void
   readonly resume: () => void
@@ -119,12 +122,21 @@ export class Connection {
     this.run()
   }
 
-  /** Ends the connection, from either side; requests under way lose their answers. */
+  /** Ends the connection; requests under way lose their answers. */
   close(): void {
+    this.end(() => this.transport.close())
+  }
+
+  /** Ends the connection behind the last answer. */
+  finish(): void {
+    this.end(() => this.transport.finish())
+  }
+
+  private end(close: () => void): void {
     if (this.closed) return
     this.closed = true
     this.queue = []
-    this.transport.close()
+    close()
     for (const listener of this.onClose) listener()
     this.onClose.clear()
   }

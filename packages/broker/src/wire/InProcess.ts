@@ -18,6 +18,13 @@ export interface ChannelHandlers {
  */
 export const connect = (accept: Accept, handlers: ChannelHandlers, schedule: (run: () => void) => void): Channel => {
   let open = true
+  const close = () => {
+    schedule(() => {
+      if (!open) return
+      open = false
+      handlers.onClose()
+    })
+  }
   const connection = accept({
     write: (bytes) => {
       schedule(() => {
@@ -25,13 +32,8 @@ export const connect = (accept: Accept, handlers: ChannelHandlers, schedule: (ru
       })
       return true
     },
-    close: () => {
-      schedule(() => {
-        if (!open) return
-        open = false
-        handlers.onClose()
-      })
-    },
+    close,
+    finish: close,
     pause: () => {},
     resume: () => {},
     remoteHost: "in-process"

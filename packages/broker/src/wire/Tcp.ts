@@ -7,7 +7,8 @@ export const attach = (socket: Socket, accept: Accept): void => {
   socket.setNoDelay(true)
   const connection = accept({
     write: (bytes) => socket.write(bytes),
-    close: () => socket.destroySoon(),
+    close: () => socket.destroy(),
+    finish: () => socket.destroySoon(),
     pause: () => socket.pause(),
     resume: () => socket.resume(),
     remoteHost: socket.remoteAddress ?? ""
@@ -20,9 +21,14 @@ export const attach = (socket: Socket, accept: Accept): void => {
   socket.on("close", () => connection.close())
 }
 
-/** Starts a server and answers where it listens. */
+/** Starts a server and answers where it listens. Closing it ends what connections are left: one that never reads would hold it open. */
 export const start = (server: Server, options: ListenerOptions): Promise<Listener> =>
   new Promise((resolve, reject) => {
+    const sockets = new Set<Socket>()
+    server.on("connection", (socket) => {
+      sockets.add(socket)
+      socket.on("close", () => sockets.delete(socket))
+    })
     server.once("error", reject)
     server.listen({ port: options.port, host: options.host, backlog: 2048 }, () => {
       server.off("error", reject)
@@ -32,7 +38,11 @@ export const start = (server: Server, options: ListenerOptions): Promise<Listene
       resolve({
         host: options.host,
         port,
-        close: () => new Promise<void>((done) => server.close(() => done()))
+        close: () =>
+          new Promise<void>((done) => {
+            server.close(() => done())
+            for (const socket of sockets) socket.destroy()
+          })
       })
     })
   })

@@ -1,6 +1,7 @@
 import { Apis, Frame } from "@exactly-once/protocol"
 import { connect } from "node:net"
 import { assert, describe, it } from "vitest"
+import { Runtime } from "../../src/Runtime.ts"
 import { Probe } from "../support/Probe.ts"
 import { RawClient } from "../support/RawClient.ts"
 import { withBroker } from "../support/withBroker.ts"
@@ -152,6 +153,31 @@ describe("connections", () => {
       socket.destroy()
     })
   )
+
+  it("one that never reads does not keep the broker from stopping", async () => {
+    const runtime = new Runtime({ topics: { t: 1 } })
+    await runtime.start()
+    const probe = await Probe.open(runtime.addresses[0]!)
+    await probe.produce(9, { producerId: -1n, epoch: -1 }, { values: ["x".repeat(900_000)] })
+    const [host, port] = runtime.addresses[0]!.split(":")
+    const socket = connect({ host: host!, port: Number(port) })
+    await new Promise((resolve) => socket.once("connect", resolve))
+    socket.pause()
+    socket.on("error", () => {})
+    const body = { replicaId: -1, maxWaitMs: 0, minBytes: 1, isolationLevel: 0 }
+    const partitions = [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1_000_000 }]
+    const topics = [{ topic: "t", partitions }]
+    const frame = Frame.encodeRequest(Apis.Fetch, { ...body, topics }, {
+      version: 11,
+      correlationId: 1,
+      clientId: null
+    })
+    for (let i = 0; i < 50; i++) socket.write(frame)
+    await probe.latest(false)
+    await runtime.stop()
+    await probe.client.closed
+    socket.destroy()
+  })
 
   it(
     "one that is gone while its fetch waits leaves nothing behind",

@@ -1,4 +1,8 @@
+import { it as effectIt } from "@effect/vitest"
+import { Broker } from "@exactly-once/broker"
 import { Apis, Frame } from "@exactly-once/protocol"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
 import { assert, describe, it } from "vitest"
 import { Runtime } from "../../src/Runtime.ts"
 
@@ -112,4 +116,33 @@ describe("a broker without sockets", () => {
     assert.strictEqual(runtime.cluster.transactions.get("id")?.state, "CompleteAbort")
     await runtime.stop()
   })
+})
+
+describe("a simulated broker", () => {
+  effectIt.effect("lives on the test's clock", () =>
+    Effect.gen(function*() {
+      const broker = yield* Broker.makeSimulated({ topics: { t: 1 } })
+      const splitter = new Frame.FrameSplitter()
+      const answers: Array<Uint8Array> = []
+      const channel = broker.connect({ onData: (bytes) => answers.push(...splitter.push(bytes)), onClose: () => {} })
+      channel.write(fetch(30_000))
+      yield* Effect.yieldNow
+      yield* TestClock.adjust("29 seconds")
+      assert.lengthOf(answers, 0)
+      yield* TestClock.adjust("1 seconds")
+      yield* Effect.yieldNow
+      assert.lengthOf(answers, 1)
+      assert.deepStrictEqual(yield* broker.defects, [])
+    }))
+
+  effectIt.effect("gives the same topic ids for the same seed, and others for another", () =>
+    Effect.gen(function*() {
+      const id = (seed: number) =>
+        Effect.scoped(Effect.gen(function*() {
+          const broker = yield* Broker.makeSimulated({ seed, topics: { t: 1 } })
+          return (yield* broker.snapshot).topics[0]!.id
+        }))
+      assert.strictEqual(yield* id(7), yield* id(7))
+      assert.notStrictEqual(yield* id(7), yield* id(8))
+    }))
 })
