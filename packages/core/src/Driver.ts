@@ -12,6 +12,8 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Headers } from "./Headers.ts"
+import { toKafkaError as fromDriverError } from "./internal/failures.ts"
+import type { KafkaError } from "./KafkaError.ts"
 import type { Offset } from "./Offset.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
 
@@ -53,6 +55,8 @@ export class DriverError extends Schema.TaggedError<DriverError>()("DriverError"
   failure: FailureClass,
   /** Kafka's error code where a broker answered with one. */
   code: Schema.optionalKey(Schema.Int),
+  /** The setting that a person has to mend, as the user of the driver or of a layer knows it. */
+  setting: Schema.optionalKey(Schema.String),
   /** The partition concerned, where there is one. */
   topic: Schema.optionalKey(Schema.String),
   partition: Schema.optionalKey(Schema.Int),
@@ -64,6 +68,9 @@ export class DriverError extends Schema.TaggedError<DriverError>()("DriverError"
     return `${this.operation}: ${this.description}`
   }
 }
+
+/** For a driver's own layer: what went wrong before there was a driver, as the errors that programs handle. */
+export const toKafkaError: (error: DriverError) => KafkaError = fromDriverError
 
 /** Codecs by their names in Kafka's configuration. */
 export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd"

@@ -90,11 +90,13 @@ export class InvalidRecord extends Schema.TaggedError<InvalidRecord>()("InvalidR
 export class OffsetOutOfRange extends Schema.TaggedError<OffsetOutOfRange>()("OffsetOutOfRange", {
   topic: Schema.String,
   partition: Schema.Int,
-  offset: Schema.BigInt,
+  /** Left out where the group has no offset and `startFrom` is "fail". */
+  offset: Schema.optionalKey(Schema.BigInt),
   description: Schema.String
 }) {
   override get message() {
-    return `${this.topic}-${this.partition} has no offset ${this.offset}: ${this.description}`
+    const missing = this.offset === undefined ? "where to start" : `offset ${this.offset}`
+    return `${this.topic}-${this.partition} does not have ${missing}: ${this.description}`
   }
 }
 

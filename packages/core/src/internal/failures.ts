@@ -19,8 +19,24 @@ import { type AbortReason, ProducerFenced, TransactionAborted, TransactionTimedO
 const code = (error: DriverError) => error.code === undefined ? {} : { code: error.code }
 const cause = (error: DriverError) => error.cause === undefined ? {} : { cause: error.cause }
 
-const described = (error: DriverError): string =>
-  error.code === undefined ? error.description : `${error.description} (${ErrorCode.format(error.code)})`
+const described = ({ code, description }: DriverError): string =>
+  code === undefined || description.includes(ErrorCode.of(code).name)
+    ? description
+    : `${description} (${ErrorCode.format(code)})`
+
+/** Settings of the layers by the code that refuses them. */
+const settings: Readonly<Record<number, string>> = {
+  23: "groupId",
+  24: "groupId",
+  26: "sessionTimeout",
+  50: "transactionTimeout",
+  76: "compression",
+  81: "groupId"
+}
+
+/** What to name in a refusal: a setting, else the topic, else what was being done. */
+const settingOf = ({ code, operation, setting, topic }: DriverError): string =>
+  setting ?? settings[code ?? 0] ?? topic ?? operation
 
 /** Outside a transaction's life: connecting, looking up, joining. */
 export const toKafkaError = (error: DriverError): KafkaError => {
@@ -30,7 +46,7 @@ export const toKafkaError = (error: DriverError): KafkaError => {
     case "Unauthorized":
       return new Unauthorized({ operation, description, ...code(error) })
     case "Misconfigured":
-      return new Misconfigured({ setting: operation, description })
+      return new Misconfigured({ setting: settingOf(error), description })
     case "Retriable":
     case "Unavailable":
     case "UnknownOutcome":
@@ -47,7 +63,7 @@ export const toConsumeError = (error: DriverError): KafkaError | OffsetOutOfRang
     case "OffsetOutOfRange":
       return new OffsetOutOfRange({
         ...place,
-        offset: error.offset ?? -1n,
+        ...(error.offset === undefined ? {} : { offset: error.offset }),
         description: `${described(error)}. Set the group's offset to where the work should go on, then start again`
       })
     case "CorruptRecord":
@@ -106,7 +122,7 @@ export const toAborted = (
     case "InvalidRecord":
       return new InvalidRecord({ topic: error.topic ?? "unknown topic", description: described(error), ...code(error) })
     case "Misconfigured":
-      return new Misconfigured({ setting: error.topic ?? error.operation, description: described(error) })
+      return new Misconfigured({ setting: settingOf(error), description: described(error) })
     default:
       return new TransactionAborted({
         transactionalId: context.transactionalId,
