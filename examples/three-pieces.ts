@@ -47,7 +47,7 @@ const lab = Command.make("three-pieces", {
     Flag.withDescription("run on a real Kafka, started from its Maven jars")
   ),
   json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("print one JSON document")),
-  row: Flag.Choice("row", rows.map(({ name }) => name)).pipe(
+  row: Flag.Literals("row", rows.map(({ name }) => name)).pipe(
     Flag.optional,
     Flag.withDescription("play this row alone")
   )

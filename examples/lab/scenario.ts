@@ -56,22 +56,26 @@ export const runRow = (row: Row, lab: LabCluster) =>
         IdempotentProducer.layer().pipe(Layer.provide(KafkaJs.layer({ bootstrap: lab.bootstrap, clientId: "loader" })))
       ))
 
-    /** The group stands at the end of the input, and nothing in the outputs is undecided. */
-    const settled = Effect.gen(function*() {
+    const atEnd = Effect.gen(function*() {
       for (let partition = 0; partition < partitions; partition++) {
         const end = yield* probe.offset(flights.name, partition, "end")
         if ((yield* probe.committed(groupId, flights.name, partition)).offset < end) return false
-        for (const topic of outputs) {
+      }
+      return true
+    })
+    const decided = Effect.gen(function*() {
+      for (const topic of outputs) {
+        for (let partition = 0; partition < partitions; partition++) {
           const stable = yield* probe.offset(topic, partition, "lastStable")
           if (stable < (yield* probe.offset(topic, partition, "end"))) return false
         }
       }
       return true
     })
-    const drained = patiently(
-      "the group to reach the end of its input",
-      Effect.repeat(settled, { until: (done) => done, schedule: Schedule.spaced("25 millis") })
-    )
+    const until = <E>(what: string, condition: Effect.Effect<boolean, E>) =>
+      patiently(what, Effect.repeat(condition, { until: (done) => done, schedule: Schedule.spaced("25 millis") }))
+    const consumed = until("the group to reach the end of its input", atEnd)
+    const drained = Effect.andThen(consumed, until("the last transaction to end", decided))
 
     const worker = (name: string, more: Readonly<Record<string, string>> = {}) =>
       startWorker(row, name, { ...environment, ...more })
@@ -109,7 +113,8 @@ export const runRow = (row: Row, lab: LabCluster) =>
         yield* one.freeze
         yield* lab.expireSessions
         const two = yield* worker("worker-2")
-        yield* drained
+        // Its own transaction may be open still: that is what it will try to commit.
+        yield* consumed
         const from = yield* proxy.mark
         yield* between.release
         yield* one.thaw
