@@ -1,7 +1,7 @@
 /**
  * Drivers that break one promise each, made from a driver that keeps them. The contract is worth what it finds here.
  */
-import { Driver, Offset, type TopicPartition } from "@exactly-once/core"
+import { Driver, Offset } from "@exactly-once/core"
 import { Proxy } from "@exactly-once/testkit"
 import { Effect, Layer } from "effect"
 import { randomUUID } from "node:crypto"
@@ -185,21 +185,30 @@ export const namesNoReplica: Mutant = mutate((driver) => ({
     }))
 }))
 
-const place = (tp: TopicPartition.TopicPartition) => `${tp.topic}-${tp.partition}`
-
 /** Committed offsets are read before the predecessor was fenced. */
-export const fetchesBeforeInit: Mutant = mutateConsumer((options, driver) => ({
-  ...options,
-  onAssigned: (partitions) =>
-    Effect.gen(function*() {
-      const early = yield* driver.admin.committed(options.groupId, partitions)
-      const positions = yield* options.onAssigned(partitions)
-      return positions.map((position) => ({
-        ...position,
-        offset: early.get(place(position))?.offset ?? position.offset
-      }))
-    })
-}))
+export const fetchesBeforeInit: Mutant = mutate((driver) => {
+  let early: ReadonlyMap<string, Driver.CommittedOffset> | undefined
+  const { committed } = driver.admin
+  return {
+    ...driver,
+    admin: {
+      ...driver.admin,
+      committed: (groupId, partitions) =>
+        Effect.suspend(() => early === undefined ? committed(groupId, partitions) : Effect.succeed(early))
+    },
+    consumer: (options) =>
+      driver.consumer({
+        ...options,
+        onAssigned: (partitions) =>
+          Effect.gen(function*() {
+            early = yield* committed(options.groupId, partitions)
+            const positions = yield* options.onAssigned(partitions)
+            early = undefined
+            return positions
+          })
+      })
+  }
+})
 
 const every = { nth: "every" } as const
 const body = (value: unknown): Record<string, unknown> => Object(value)
@@ -245,7 +254,7 @@ export const keepsItsEpoch: Mutant = (make) => (bootstrap) =>
     yield* Effect.forkScoped(Effect.gen(function*() {
       for (let from = 0;;) {
         const init = yield* proxy.observed(({ api, phase }) => api === "InitProducerId" && phase === "answered", from)
-        from = init.index + 1;
+        from = init.index + 1
         if (body(init.response())["errorCode"] === 0) {
           first.set(body(init.request())["transactionalId"], init.response())
         }
