@@ -88,8 +88,8 @@ export const batchesOf = ({ log }: Partition): Array<LogBatch> =>
   })
 
 /**
- * The data records of a partition; with `committed` only those a read_committed consumer gets. Batches in snappy or lz4 cannot be read
- * without a codec, and are an error.
+ * The data records of a partition; with `committed` only those a read_committed consumer gets. A batch that cannot be decompressed here is
+ * an error.
  */
 export const logRecords = ({ log }: Partition, committed: boolean): Array<LogRecord> => {
   const end = committed ? log.lastStableOffset : log.highWatermark
@@ -106,7 +106,7 @@ export const logRecords = ({ log }: Partition, committed: boolean): Array<LogRec
     if (dropped) continue
     const views = recordsOf(batch)
     if (views === undefined) {
-      throw new TypeError(`A batch at ${batch.baseOffset} is compressed with type ${batch.compression}`)
+      throw new TypeError(`The batch at ${batch.baseOffset}, of compression type ${batch.compression}, cannot be read`)
     }
     for (const it of views) {
       if (Number(it.offset) < log.startOffset) continue
