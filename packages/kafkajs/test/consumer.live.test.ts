@@ -263,6 +263,17 @@ describeLive("kafkajs driver, consumer", () => {
       assert.deepStrictEqual([error.failure, error.code, error.topic], ["Misconfigured", 3, name("missing")])
     }))
 
+  it.live("a topic that is deleted while it is read ends the consumer, and is named", () =>
+    Effect.gen(function*() {
+      const { driver, name, probe } = yield* fresh({ in: 1 })
+      yield* probe.produce(name("in"), 0, records("a"))
+      const member = yield* join(driver, { groupId: name("group"), topics: [name("in")] })
+      assert.deepStrictEqual(yield* take(member, 1), ["a"])
+      yield* probe.deleteTopic(name("in"))
+      const error = yield* Effect.flip(member.consumer.poll)
+      assert.deepStrictEqual([error.failure, error.code, error.topic], ["Misconfigured", 3, name("in")])
+    }))
+
   it.live("offsets of the log: where it starts, where committed data ends, where it ends", () =>
     Effect.gen(function*() {
       const { driver, name, probe } = yield* fresh({ in: 1 })

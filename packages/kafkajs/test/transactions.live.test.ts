@@ -11,6 +11,7 @@ import {
   offsetsOf,
   producerOf,
   record,
+  stableOffset,
   visibleValues
 } from "./support/kafka.ts"
 
@@ -31,7 +32,7 @@ describeLive("kafkajs driver, transactions", () => {
       yield* transaction.sendOffsets(offsetsOf(name("group"), { topic: name("in"), partition: 0 }, 7, "token-1"))
       assert.deepStrictEqual(yield* visibleValues(probe, name("out")), [])
       yield* transaction.commit
-      const { metadata, offset } = yield* probe.committed(name("group"), name("in"), 0, { stable: true })
+      const { metadata, offset } = yield* stableOffset(probe, name("group"), name("in"))
       assert.deepStrictEqual([offset, metadata], [7n, "token-1"])
       assert.deepStrictEqual(yield* committedValues(probe, name("out"), 0), ["a"])
       assert.deepStrictEqual(yield* committedValues(probe, name("out"), 1), ["b"])
@@ -50,7 +51,7 @@ describeLive("kafkajs driver, transactions", () => {
       yield* second.send(name("out"), [record("k", "committed")])
       yield* second.commit
       assert.deepStrictEqual(yield* committedValues(probe, name("out")), ["committed"])
-      assert.strictEqual((yield* probe.committed(name("group"), name("in"), 0, { stable: true })).offset, -1n)
+      assert.strictEqual((yield* stableOffset(probe, name("group"), name("in"))).offset, -1n)
     }))
 
   it.live("a hundred transactions in a row find no concurrent one in their way", () =>
@@ -65,7 +66,7 @@ describeLive("kafkajs driver, transactions", () => {
         yield* transaction.sendOffsets(offsetsOf(name("group"), { topic: name("in"), partition: 0 }, n))
         yield* transaction.commit
       }
-      assert.strictEqual((yield* probe.committed(name("group"), name("in"), 0, { stable: true })).offset, 99n)
+      assert.strictEqual((yield* stableOffset(probe, name("group"), name("in"))).offset, 99n)
       assert.strictEqual((yield* committedValues(probe, name("out"))).length, 50)
     }))
 

@@ -80,6 +80,12 @@ const exchange = (
   }
 }
 
+/**
+ * A broker that does not know the partition which others say it leads (3) has not heard of it yet, or does not lead it any
+ * more (6). Whether the topic is gone, the next metadata tells.
+ */
+export const staleLeader = (code: number): number => code === 3 ? 6 : code
+
 const check = (
   response: ProduceResponse,
   batches: ReadonlyArray<EncodedBatch>
@@ -95,7 +101,9 @@ const check = (
         partition
       })
     }
-    if (answer.errorCode !== 0) return Effect.fail(answered("Produce", answer.errorCode, { topic, partition }))
+    if (answer.errorCode !== 0) {
+      return Effect.fail(answered("Produce", staleLeader(answer.errorCode), { topic, partition }))
+    }
     appended.push({ topic, partition, baseOffset: BigInt(answer.baseOffset) })
   }
   return Effect.succeed(appended)

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import { answered, type Failure, isConcurrentTransactions, isCoordinatorMove } from "./classify.ts"
 import type { ApiName } from "./kafkajsInternals.ts"
 import { poll } from "./poll.ts"
+import { staleLeader } from "./produce.ts"
 import { type CoordinatorKind, exchangeOf, type Wire } from "./wire.ts"
 
 export interface Identity {
@@ -144,7 +145,9 @@ export const addPartitions = (
       ({ errors }) =>
         mostTelling(errors.flatMap(({ partitionErrors, topic }) =>
           partitionErrors.filter(({ errorCode }) => errorCode !== 0)
-            .map(({ errorCode, partition }) => answered("AddPartitionsToTxn", errorCode, { topic, partition }))
+            .map(({ errorCode, partition }) =>
+              answered("AddPartitionsToTxn", staleLeader(errorCode), { topic, partition })
+            )
         ))
     ),
     { budget: transaction.budget, again: hadNoEffect }

@@ -140,8 +140,11 @@ export const makeTransactionalProducer = (
           const topics = [...Map.groupBy(fresh, ({ topic }) => topic)]
             .map(([topic, pieces]) => ({ topic, partitions: pieces.map(({ partition }) => partition) }))
           return Effect.andThen(
-            Requests.addPartitions(transaction, topics),
-            Effect.sync(() => fresh.forEach((piece) => registered.add(TopicPartition.format(piece))))
+            Effect.tapError(Requests.addPartitions(transaction, topics), () =>
+              Effect.sync(() => topics.forEach(({ topic }) => wire.forgetTopic(topic)))),
+            Effect.sync(() =>
+              fresh.forEach((piece) => registered.add(TopicPartition.format(piece)))
+            )
           )
         })
 

@@ -42,6 +42,12 @@ export type CoordinatorKind = "group" | "transaction"
 
 const metadataMaxAge = 300_000
 
+/** How long a topic that was there may be unknown: a broker that has just started does not know all of them yet. */
+const missingGrace = 10_000
+
+const unknownTopic = 3
+const leaderNotAvailable = 5
+
 export interface Wire {
   /** One request, one answer; error codes inside the answer are the caller's. */
   readonly ask: <Decoded>(link: Link, exchange: Exchange<Decoded>) => Effect.Effect<Decoded, Failure>
@@ -83,6 +89,7 @@ export const makeWire = (options: WireOptions): Wire => {
   const addresses = new Map<number, Address>()
   const coordinators = new Map<string, number>()
   const topics = new Map<string, TopicMetadata>()
+  const lastSeen = new Map<string, number>()
   let seedIndex: number | undefined
 
   const any: Effect.Effect<Link, Failure> = Effect.gen(function*() {
@@ -116,15 +123,18 @@ export const makeWire = (options: WireOptions): Wire => {
       )
       learn(response.brokers)
       const found = response.topicMetadata.find(({ topic }) => topic === name)
-      const code = found === undefined ? 3 : found.topicErrorCode
+      const code = found === undefined ? unknownTopic : found.topicErrorCode
+      const now = yield* Clock.currentTimeMillis
       if (found === undefined || code !== 0) {
         topics.delete(name)
-        return yield* Effect.fail(answered("Metadata", code, { topic: name }))
+        const waits = code === unknownTopic && now - (lastSeen.get(name) ?? -Infinity) < missingGrace
+        return yield* Effect.fail(answered("Metadata", waits ? leaderNotAvailable : code, { topic: name }))
       }
+      lastSeen.set(name, now)
       const partitions = found.partitionMetadata
         .map(({ leader, partitionId }) => ({ partition: partitionId, leader }))
         .sort((a, b) => a.partition - b.partition)
-      topics.set(name, { partitions, at: yield* Clock.currentTimeMillis })
+      topics.set(name, { partitions, at: now })
       return partitions
     })
 

@@ -57,6 +57,16 @@ export const offsetsOf = (groupId: string, tp: TopicPartition.TopicPartition, at
   offsets: [{ ...tp, offset: offset(at), metadata }]
 })
 
+/** A group's offset once no transaction has one pending: EndTxn answers before its markers are written. */
+export const stableOffset = (probe: Probe.Probe, groupId: string, topic: string, partition = 0) =>
+  Effect.gen(function*() {
+    for (;;) {
+      const found = yield* probe.committed(groupId, topic, partition, { stable: true })
+      if (found.code !== 88) return found
+      yield* Effect.sleep(10)
+    }
+  }).pipe(Effect.timeout("10 seconds"))
+
 /** Values of a partition's records as a read_committed reader of the suite's own sees them now. */
 export const visibleValues = (probe: Probe.Probe, topic: string, partition = 0) =>
   Effect.gen(function*() {
