@@ -7,7 +7,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["packages/*/test/**/*.test.ts", "{scripts,bench}/**/*.test.ts"],
+          include: ["packages/*/test/**/*.test.ts", "examples/**/*.test.ts", "{scripts,bench}/**/*.test.ts"],
           exclude: ["**/*.live.test.ts", "**/node_modules/**"],
           testTimeout: 20_000
         }

@@ -50,6 +50,12 @@ const unattached = new Misconfigured({
     "TransactionalSession to the same program, so that partitions are fenced before they are read"
 })
 
+/** What went wrong in a line; the stack goes with the error itself. */
+const describe = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}
+
 /** Runs `body` in a transaction; with `token` its offsets are part of it and its place in the lane is kept. */
 export const run = <B, E, R>(
   session: SessionRuntime,
@@ -108,7 +114,7 @@ export const run = <B, E, R>(
         ? exit.cause
         : Cause.fail(transaction.misuse ?? nested)
       const why = late ? "TimedOut" : Cause.hasInterruptsOnly(cause) ? "Interrupted" : "BodyFailed"
-      const redelivery = yield* Conclusion.giveUp(session, transaction, why, Cause.pretty(cause))
+      const redelivery = yield* Conclusion.giveUp(session, transaction, why, describe(cause))
       return redelivery === undefined ? yield* Effect.failCause(cause) : again(redelivery)
     })
   ).pipe(Effect.withSpan("transaction", {
