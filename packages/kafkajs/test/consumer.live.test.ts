@@ -185,6 +185,43 @@ describeLive("kafkajs driver, consumer", () => {
       yield* Effect.timeout(staying.told(/assigned 0,1/), 3_000)
     }))
 
+  it.live("a consumer closes in bounded time while its group is still joining", () =>
+    Effect.gen(function*() {
+      const { driver, name, proxy } = yield* behindProxy({ in: 2 })
+      const group = { groupId: name("group"), topics: [name("in")] }
+      const first = yield* join(yield* driverOf(), { ...group, onRevoking: Effect.never })
+      yield* first.told(/assigned 0,1/)
+      const scope = yield* Scope.make()
+      const second = yield* Scope.provide(join(driver, group), scope)
+      yield* first.told(/revoking 0,1/)
+      yield* proxy.observed(({ api, phase }) => api === "JoinGroup" && phase === "forwarded")
+      yield* Effect.timeout(Scope.close(scope, Exit.void), 3_000)
+      assert.deepStrictEqual(second.log, [])
+    }))
+
+  it.live("a coordinator that moves is found again, and nothing is lost", () =>
+    Effect.gen(function*() {
+      const { driver, name, probe, proxy } = yield* behindProxy({ in: 1 })
+      const member = yield* join(driver, { groupId: name("group"), topics: [name("in")] })
+      yield* member.told(/assigned 0/)
+      const moved = yield* proxy.inject({ api: "Heartbeat", when: "before", do: { error: 16 } })
+      yield* moved.fired
+      yield* member.consumer.confirm
+      yield* probe.produce(name("in"), 0, records("a"))
+      assert.deepStrictEqual(yield* take(member, 1), ["a"])
+      assert.deepStrictEqual(member.log, ["assigning 0", "assigned 0"])
+    }))
+
+  it.live("a generation that ended without us is lost, not revoked", () =>
+    Effect.gen(function*() {
+      const { driver, name, proxy } = yield* behindProxy({ in: 1 })
+      const member = yield* join(driver, { groupId: name("group"), topics: [name("in")] })
+      yield* member.told(/assigned 0/)
+      yield* proxy.inject({ api: "Heartbeat", when: "before", do: { error: 22 } })
+      yield* member.told(/lost 0/)
+      assert.notInclude(member.log, "revoking 0")
+    }))
+
   it.live("of two members of one replica the older is assigned nothing", () =>
     Effect.gen(function*() {
       const { driver, name } = yield* fresh({ in: 2 })

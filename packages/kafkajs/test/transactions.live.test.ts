@@ -153,6 +153,75 @@ describeLive("kafkajs driver, transactions", () => {
       assert.deepStrictEqual(yield* committedValues(probe, name("out")), ["after"])
     }))
 
+  it.live("R23: an EndTxn that had to be sent twice is followed by a new epoch", () =>
+    Effect.gen(function*() {
+      const { driver, name, probe, proxy } = yield* behindProxy({ out: 1 })
+      const producer = yield* producerOf(driver, name("txn"))
+      yield* producer.init("Takeover")
+      const transact = (value: string) =>
+        Effect.gen(function*() {
+          const transaction = yield* producer.begin
+          yield* transaction.send(name("out"), [record("k", value)])
+          yield* transaction.commit
+        })
+      const inits = (mark: number) =>
+        Effect.map(proxy.journal(mark), (journal) =>
+          journal.filter(({ api, phase }) => phase === "received" && api === "InitProducerId").length)
+      // applied, but answered as if the coordinator had moved before it knew
+      yield* proxy.inject({ api: "EndTxn", when: "after", do: { error: 16 } })
+      yield* transact("twice")
+      const mark = yield* proxy.mark
+      yield* transact("next")
+      assert.isAtLeast(yield* inits(mark), 1)
+      const later = yield* proxy.mark
+      yield* transact("last")
+      assert.strictEqual(yield* inits(later), 0)
+      assert.deepStrictEqual(yield* committedValues(probe, name("out")), ["twice", "next", "last"])
+    }))
+
+  it.live("an EndTxn that stays with a moving coordinator is an unknown outcome", () =>
+    Effect.gen(function*() {
+      const { driver, name, proxy } = yield* behindProxy({ out: 1 }, { requestTimeout: 1_000 })
+      const producer = yield* producerOf(driver, name("txn"))
+      yield* producer.init("Takeover")
+      const transaction = yield* producer.begin
+      yield* transaction.send(name("out"), [record("k", "v")])
+      yield* proxy.inject({ api: "EndTxn", when: "after", do: { error: 15 }, nth: "every" })
+      assert.strictEqual(yield* failure(transaction.commit), "UnknownOutcome")
+    }))
+
+  it.live("coordinators that load or move during a transaction are asked again", () =>
+    Effect.gen(function*() {
+      const { driver, name, probe, proxy } = yield* behindProxy({ in: 1, out: 1 })
+      const producer = yield* producerOf(driver, name("txn"))
+      const moves = [["InitProducerId", 14], ["AddPartitionsToTxn", 16], ["AddOffsetsToTxn", 15], [
+        "TxnOffsetCommit",
+        16
+      ]] as const
+      for (const [api, error] of moves) yield* proxy.inject({ api, when: "before", do: { error } })
+      yield* proxy.inject({ api: "AddPartitionsToTxn", when: "before", do: { error: 51 }, nth: 2 })
+      yield* producer.init("Takeover")
+      const transaction = yield* producer.begin
+      yield* transaction.send(name("out"), [record("k", "v")])
+      yield* transaction.sendOffsets(offsetsOf(name("group"), { topic: name("in"), partition: 0 }, 1))
+      yield* transaction.commit
+      assert.deepStrictEqual(yield* committedValues(probe, name("out")), ["v"])
+      assert.strictEqual((yield* stableOffset(probe, name("group"), name("in"))).offset, 1n)
+    }))
+
+  it.live("an unanswered TxnOffsetCommit is not sent again", () =>
+    Effect.gen(function*() {
+      const { driver, name, proxy } = yield* behindProxy({ in: 1 })
+      const producer = yield* producerOf(driver, name("txn"))
+      yield* producer.init("Takeover")
+      const transaction = yield* producer.begin
+      const lost = yield* proxy.inject({ api: "TxnOffsetCommit", when: "after", do: "cut", nth: "every" })
+      const offsets = offsetsOf(name("group"), { topic: name("in"), partition: 0 }, 1)
+      assert.strictEqual(yield* failure(transaction.sendOffsets(offsets)), "UnknownOutcome")
+      assert.strictEqual(yield* failure(transaction.sendOffsets(offsets)), "Abortable")
+      assert.strictEqual(yield* lost.count, 1)
+    }))
+
   it.live("a transaction timeout above the broker's maximum is refused, and says which setting", () =>
     Effect.gen(function*() {
       const { driver, name } = yield* fresh({})
