@@ -130,7 +130,7 @@ export const runPeer = async (
       killGroup()
     }
     await Promise.race([sleep(100), ended.catch(() => "")])
-    peak = peakMegabytes(files.pid) ?? peak
+    peak = Math.max(peak, peakMegabytes(files.pid) ?? 0)
   }
   killGroup()
   process.off("exit", killGroup)
