@@ -4,7 +4,7 @@
  *
  * Fencing is by partition: one transactional.id per input partition. Needs brokers of Kafka 2.3 or newer.
  */
-import { Driver } from "@exactly-once/core"
+import { Driver, type KafkaError } from "@exactly-once/core"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -121,6 +121,7 @@ const check = (wire: Wire): Effect.Effect<void, Driver.DriverError> =>
       return yield* new Driver.DriverError({
         operation: "connect",
         failure: "Misconfigured",
+        setting: "bootstrap",
         description: `the brokers do not speak ${missing.join(", ")}: this driver needs Kafka 2.3 or newer`
       })
     }
@@ -204,12 +205,15 @@ export const make = (options: Options): Effect.Effect<Driver.Driver["Service"], 
     })
   })
 
-/** The `Driver` service over kafkajs. */
-export const layer = (options: Options): Layer.Layer<Driver.Driver, Driver.DriverError> =>
-  Layer.effect(Driver.Driver, make(options))
+/** The `Driver` service over kafkajs, failing with the errors that programs handle. */
+export const layer = (options: Options): Layer.Layer<Driver.Driver, KafkaError.KafkaError> =>
+  Layer.effect(Driver.Driver, Effect.mapError(make(options), Driver.toKafkaError))
 
 /** The same with options from `Config`. */
 export const layerConfig = (
   options: Config.Wrap<Options>
-): Layer.Layer<Driver.Driver, Driver.DriverError | Config.ConfigError> =>
-  Layer.effect(Driver.Driver, Effect.flatMap(Config.unwrap(options), make))
+): Layer.Layer<Driver.Driver, KafkaError.KafkaError | Config.ConfigError> =>
+  Layer.effect(
+    Driver.Driver,
+    Effect.flatMap(Config.unwrap(options), (unwrapped) => Effect.mapError(make(unwrapped), Driver.toKafkaError))
+  )

@@ -1,5 +1,4 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Driver } from "@exactly-once/core"
 import { KafkaJs } from "@exactly-once/kafkajs"
 import { Config, ConfigProvider, Effect, Layer, Schema } from "effect"
 import { readFileSync } from "node:fs"
@@ -41,7 +40,7 @@ const overTls = (onConnection: (socket: Socket) => void): Server =>
   createTlsServer({ cert: fixture("localhost-cert.pem"), key: fixture("localhost-key.pem") }, onConnection)
 
 const build = (options: KafkaJs.Options) =>
-  Effect.flip(Effect.scoped(Layer.build(KafkaJs.layer({ clientLogLevel: "nothing", ...options }))))
+  Effect.flip(Effect.scoped(KafkaJs.make({ clientLogLevel: "nothing", ...options })))
 
 /** ApiVersions version 2, answered with these ranges. */
 const answerVersions =
@@ -127,8 +126,22 @@ describe("the layer", () => {
         clientLogLevel: Config.succeed<KafkaJs.ClientLogLevel>("nothing")
       }).pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({ KAFKA_BOOTSTRAP: address }))))
       const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
-      assert.instanceOf(error, Driver.DriverError)
+      assert.strictEqual(error._tag, "Misconfigured")
       assert.include(error.message, "do not speak")
+    }))
+
+  it.live("fails with the errors that programs handle, and names the setting", () =>
+    Effect.gen(function*() {
+      const refusal = (options: KafkaJs.Options) =>
+        Effect.flip(Effect.scoped(Layer.build(KafkaJs.layer({ clientLogLevel: "nothing", ...options }))))
+      const bad = yield* refusal({ bootstrap: ["localhost"] })
+      assert.strictEqual(bad._tag === "Misconfigured" && bad.setting, "bootstrap")
+      const { address } = yield* listening(answerVersions([]), overTls)
+      const distrusted = yield* refusal({ bootstrap: [address], ssl: true })
+      assert.strictEqual(distrusted._tag === "Misconfigured" && distrusted.setting, "ssl")
+      const dead = yield* listening(() => {})
+      dead.server.close()
+      assert.strictEqual((yield* refusal({ bootstrap: [dead.address] }))._tag, "KafkaUnavailable")
     }))
 })
 

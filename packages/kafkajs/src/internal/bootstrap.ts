@@ -6,7 +6,9 @@ import type { Address } from "./links.ts"
 const pattern = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/
 
 const refuse = (description: string) =>
-  Effect.fail(new Driver.DriverError({ operation: "connect", failure: "Misconfigured", description }))
+  Effect.fail(
+    new Driver.DriverError({ operation: "connect", failure: "Misconfigured", setting: "bootstrap", description })
+  )
 
 export const parseBootstrap = (
   list: ReadonlyArray<string>

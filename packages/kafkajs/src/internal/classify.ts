@@ -129,6 +129,7 @@ export const toDriverError = (
     failure: failureClass,
     description: failure.code === undefined ? advice(failureClass, failure) : describe(failure, failure.code),
     ...(failure.code === undefined ? {} : { code: failure.code }),
+    ...(failure.code === undefined && failureClass === "Misconfigured" ? { setting: "ssl" } : {}),
     ...(failure.topic === undefined ? {} : { topic: failure.topic }),
     ...(failure.partition === undefined ? {} : { partition: failure.partition }),
     ...(failure.cause === undefined ? {} : { cause: failure.cause })

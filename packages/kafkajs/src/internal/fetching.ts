@@ -2,7 +2,7 @@
  * Keeps every assigned partition one batch ahead: one request at a time per broker, for the partitions that have nothing
  * waiting. A partition whose batch is out does not hold the others up, as it would in kafkajs's own loop.
  */
-import { Driver, TopicPartition } from "@exactly-once/core"
+import { Driver, Offset, TopicPartition } from "@exactly-once/core"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -50,18 +50,10 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
   const busy = new Set<number>()
   const failures = new Map<number, number>()
 
-  const fail = (claim: Claim, failure: Driver.FailureClass, description: string, code?: number, offset?: bigint) =>
-    Effect.fail(
-      new Driver.DriverError({
-        operation: "poll",
-        failure,
-        topic: claim.topic,
-        partition: claim.partition,
-        offset: offset ?? claim.offset,
-        description,
-        ...(code === undefined ? {} : { code })
-      })
-    )
+  const fail = (
+    { offset, partition, topic }: Claim,
+    what: Pick<Driver.DriverError, "failure" | "description"> & Partial<Driver.DriverError>
+  ) => Effect.fail(new Driver.DriverError({ operation: "poll", topic, partition, offset, ...what }))
 
   /** True when the partition may be fetched again at once. */
   const digest = (claim: Claim, fetched: FetchedPartition): Effect.Effect<boolean, Driver.DriverError> => {
@@ -71,13 +63,13 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
       return Effect.succeed(true)
     }
     if (errorCode === offsetOutOfRange) {
-      return fail(
-        claim,
-        "OffsetOutOfRange",
-        `offset ${claim.offset} of ${topic}-${partition} is not in the log (deleted by retention, or the topic was made ` +
-          "anew): choose where to go on; nothing was reset",
-        errorCode
-      )
+      return fail(claim, {
+        failure: "OffsetOutOfRange",
+        code: errorCode,
+        description:
+          `offset ${claim.offset} of ${topic}-${partition} is not in the log (deleted by retention, or the topic ` +
+          "was made anew): choose where to go on; nothing was reset"
+      })
     }
     if (errorCode !== 0) {
       const failure = answered("Fetch", errorCode, { topic, partition })
@@ -96,7 +88,7 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
       aborted: fetched.aborted,
       codecs
     })
-    if ("failure" in read) return fail(claim, read.failure, read.description, undefined, read.offset)
+    if ("failure" in read) return fail(claim, { ...read, offset: Offset.offsetUnsafe(read.offset) })
     if (positions.accept(claim, read, fetched.bytes.length) && read.records.length > 0) options.onReady()
     return Effect.succeed(true)
   }

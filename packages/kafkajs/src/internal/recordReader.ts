@@ -15,6 +15,7 @@ import { batchHead } from "./recordWriter.ts"
 /** Bytes that are not what they should be. */
 export interface Unreadable {
   readonly failure: "CorruptRecord" | "Misconfigured"
+  readonly setting?: string
   readonly offset: bigint
   readonly description: string
 }
@@ -149,6 +150,7 @@ export const readRecords = (options: {
           if (codec === undefined) {
             return {
               failure: "Misconfigured",
+              setting: "codecs",
               offset: baseOffset,
               description:
                 `${topic}-${partition} is compressed with ${name} at offset ${baseOffset} and there is no such ` +

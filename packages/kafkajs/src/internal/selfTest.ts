@@ -81,6 +81,7 @@ export const selfTest: Effect.Effect<void, Driver.DriverError> = Effect.suspend(
     new Driver.DriverError({
       operation: "selfTest",
       failure: "Misconfigured",
+      setting: "kafkajs",
       description: `the kafkajs driver does not fit its kafkajs: ${found.join("; ")}. Install kafkajs 2.2.4 exactly`
     })
   )

@@ -47,6 +47,7 @@ export const compressionOf = (
       new Driver.DriverError({
         operation,
         failure: "Misconfigured",
+        setting: "compression",
         description: `compression "${name}" has no codec: pass one as a \`codecs\` option, or use ${
           codecs.names.join(", ")
         }`

@@ -1,7 +1,7 @@
-import { Driver, Offset, type TopicPartition } from "@exactly-once/core"
+import { type Driver, Offset, type TopicPartition } from "@exactly-once/core"
 import { KafkaJs } from "@exactly-once/kafkajs"
 import { Probe, Proxy } from "@exactly-once/testkit"
-import { Context, Effect, Layer } from "effect"
+import { Effect } from "effect"
 import { randomUUID } from "node:crypto"
 import { liveBootstrap } from "../../../../scripts/vitest/live.ts"
 
@@ -17,12 +17,9 @@ export const record = (key: string | null, value: string) => ({
 
 export const valueOf = (read: { readonly value: Uint8Array | null }): string => text.decode(read.value ?? undefined)
 
-/** A driver of its own, built in the test's scope. */
+/** A driver of its own, closed with the test's scope. */
 export const driverOf = (options: Partial<KafkaJs.Options> = {}) =>
-  Effect.map(
-    Layer.build(Layer.fresh(KafkaJs.layer({ bootstrap: liveBootstrap(), clientId: "driver", ...options }))),
-    (context) => Context.get(context, Driver.Driver)
-  )
+  KafkaJs.make({ bootstrap: liveBootstrap(), clientId: "driver", ...options })
 
 /** A probe, a driver, and names nobody else uses. */
 export const fresh = (topics: Readonly<Record<string, number>>, options: Partial<KafkaJs.Options> = {}) =>
