@@ -55,7 +55,8 @@ export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError"
   description: Schema.String
 }) {
   override get message() {
-    return `the ${this.part} of ${this.topic}-${this.partition} at offset ${this.offset} does not decode: ${this.description}`
+    return `the ${this.part} of ${this.topic}-${this.partition} at offset ${this.offset} does not decode: ${this.description}. ` +
+      "Mend the topic's schema, or set the group's offset past the record"
   }
 }
 
