@@ -5,13 +5,13 @@
  * it and answers with the first copy's offset. When that does not help within the delivery timeout, or when the broker
  * sees a gap, the producer id is given up, since sequences after a batch of unknown outcome would mean nothing.
  */
-import { Driver, Offset, TopicPartition } from "@exactly-once/core"
+import { type Driver, Offset, TopicPartition } from "@exactly-once/core"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
 import { type Failure, toDriverError } from "./classify.ts"
-import { Outbox, type Piece } from "./outbox.ts"
+import { Outbox, type Piece, refusedRecord } from "./outbox.ts"
 import { makePartitioner } from "./partitioner.ts"
 import { poll } from "./poll.ts"
 import { type Appended, produce } from "./produce.ts"
@@ -87,11 +87,7 @@ export const makeIdempotentProducer = (
           const outbox = new Outbox(environment.limits, partitioner)
           const refused = outbox.add(topic, records, yield* wire.topic(topic))
           if (refused !== undefined) {
-            return yield* new Driver.DriverError({
-              operation: "send",
-              failure: "InvalidRecord",
-              description: `record ${refused.index} for topic "${topic}" cannot be sent: ${refused.why}`
-            })
+            return yield* refusedRecord(topic, refused)
           }
           const placed = new Array<TopicPartition.TopicPartition & { readonly offset: Offset.Offset }>(records.length)
           for (const round of outbox.drain()) {

@@ -2,7 +2,7 @@
  * Records that were taken and not yet sent: checked, placed in a partition, kept in order per partition, and cut into
  * batches that a broker accepts.
  */
-import type { Driver } from "@exactly-once/core"
+import { Driver } from "@exactly-once/core"
 import type { Partitioner } from "./partitioner.ts"
 import { sizeBound } from "./recordWriter.ts"
 import type { PartitionLeader } from "./wire.ts"
@@ -21,6 +21,14 @@ export interface Refused {
   readonly index: number
   readonly why: string
 }
+
+export const refusedRecord = (topic: string, { index, why }: Refused): Driver.DriverError =>
+  new Driver.DriverError({
+    operation: "send",
+    failure: "InvalidRecord",
+    topic,
+    description: `record ${index} for topic "${topic}" cannot be sent: ${why}`
+  })
 
 export interface Limits {
   /** The largest batch, in bytes before compression: below the broker's message.max.bytes. */
@@ -45,9 +53,7 @@ const refusal = (record: Driver.EncodedRecord, size: number, limits: Limits): st
   if (record.value === undefined) return "its value is undefined: use null for a tombstone"
   if (record.headers !== undefined) {
     for (const [name, value] of record.headers) {
-      if (value === null || value === undefined) {
-        return `the header "${name}" has no value: this driver cannot send it, leave the header out or send empty bytes`
-      }
+      if (value === undefined) return `its header "${name}" is undefined: use null for a header without a value`
     }
   }
   if (size > limits.maxRecordBytes) {

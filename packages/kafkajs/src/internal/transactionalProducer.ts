@@ -13,7 +13,7 @@ import * as Random from "effect/Random"
 import * as Semaphore from "effect/Semaphore"
 import { type Failure, toDriverError } from "./classify.ts"
 import type { Codec, Registry } from "./compression.ts"
-import { type Limits, Outbox, type Piece } from "./outbox.ts"
+import { type Limits, Outbox, type Piece, refusedRecord } from "./outbox.ts"
 import { makePartitioner } from "./partitioner.ts"
 import { produce } from "./produce.ts"
 import { nextSequence, writeBatch } from "./recordWriter.ts"
@@ -183,11 +183,7 @@ export const makeTransactionalProducer = (
         Effect.flatMap(wire.topic(topic), (partitions): Effect.Effect<void, Failure | Driver.DriverError> => {
           const refused = outbox.add(topic, records, partitions)
           if (refused !== undefined) {
-            return Effect.fail(refuse(
-              "send",
-              `record ${refused.index} for topic "${topic}" cannot be sent: ${refused.why}`,
-              "InvalidRecord"
-            ))
+            return Effect.fail(refusedRecord(topic, refused))
           }
           return outbox.bytes >= environment.maxQueuedBytes ? drain : Effect.void
         })
