@@ -15,6 +15,7 @@ import { Console, Data, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { cluster } from "./lab/cluster.ts"
 import type { Counts } from "./lab/count.ts"
+import { describe } from "./lab/evidence.ts"
 import { rows } from "./lab/rows.ts"
 import { faults, type RowResult, runRow } from "./lab/scenario.ts"
 
@@ -30,13 +31,15 @@ const cell = (counts: Counts): string =>
   ].filter((part) => part !== "").join(", ")
 
 const line = (columns: ReadonlyArray<string>) =>
-  columns.map((column, index) => column.padEnd(index === 0 ? 62 : 13)).join("").trimEnd()
+  columns.map((column, index) => column.padEnd(index === 0 ? 70 : 13)).join("").trimEnd()
 
 const print = ({ faults: byFault, row, total }: RowResult) =>
   Console.log([
     line([row.title, ...faults.map((fault) => cell(byFault[fault]))]),
-    `    in ${total.in}  out ${total.out}  twice ${total.twice}  lost ${total.lost}  phantoms ${total.phantoms}` +
-    `    ${row.remark}`
+    `  in ${total.in}, out ${total.out}, twice ${total.twice}, lost ${total.lost}, phantoms ${total.phantoms}`,
+    `  what stood in the way: ${faults.map((fault) => `${fault}: ${describe(byFault[fault].evidence)}`).join("; ")}`,
+    `  ${row.remark}`,
+    ""
   ].join("\n"))
 
 const asExpected = ({ row, total }: RowResult) => (wrong(total) === 0) === (row.name === "whole")

@@ -5,12 +5,13 @@
 import { IdempotentProducer } from "@exactly-once/core"
 import { KafkaJs } from "@exactly-once/kafkajs"
 import { Probe, Proxy } from "@exactly-once/testkit"
-import { Array as Arr, Data, Effect, Layer, Schedule } from "effect"
+import { Array as Arr, Data, Effect, Layer, Schedule, type Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { readFlights } from "../flights/data.ts"
 import { topics } from "../flights/topics.ts"
 import type { LabCluster } from "./cluster.ts"
 import { count, type Counts } from "./count.ts"
+import { collect, type Evidence } from "./evidence.ts"
 import { startWorker } from "./process.ts"
 import type { Row } from "./rows.ts"
 
@@ -20,9 +21,13 @@ export class Undecided extends Data.TaggedError("Undecided")<{ readonly message:
 export const faults = ["lost answer", "crash", "zombie", "abort"] as const
 export type Fault = typeof faults[number]
 
+export interface Outcome extends Counts {
+  readonly evidence: Evidence
+}
+
 export interface RowResult {
   readonly row: Row
-  readonly faults: Readonly<Record<Fault, Counts>>
+  readonly faults: Readonly<Record<Fault, Outcome>>
   readonly total: Counts
 }
 
@@ -85,7 +90,7 @@ export const runRow = (row: Row, lab: LabCluster) =>
         fired: patiently(`${rule.api} of ${String(rule.clientId)}`, injection.fired)
       }))
 
-    const play: Readonly<Record<Fault, Effect.Effect<void, unknown, import("effect").Scope.Scope>>> = {
+    const play: Readonly<Record<Fault, Effect.Effect<void, unknown, Scope.Scope>>> = {
       // The broker has the batch, its answer does not arrive.
       "lost answer": Effect.gen(function*() {
         const lost = yield* inject({ api: "Produce", clientId: "worker-1", nth: 2, when: "after", do: "cut" })
@@ -135,12 +140,14 @@ export const runRow = (row: Row, lab: LabCluster) =>
       })
     }
 
-    const results: Array<readonly [Fault, Counts]> = []
+    const results: Array<readonly [Fault, Outcome]> = []
     for (const [index, fault] of faults.entries()) {
       yield* load(index * share)
+      const evidence = yield* collect(probe, proxy, outputs)
       yield* Effect.scoped(play[fault])
       yield* drained
-      results.push([fault, yield* count(probe, outputs, row.reader, index * share, (index + 1) * share)])
+      const counts = yield* count(probe, outputs, row.reader, index * share, (index + 1) * share)
+      results.push([fault, { ...counts, evidence: yield* evidence }])
     }
     const total = yield* count(probe, outputs, row.reader, 0, faults.length * share)
     // Every fault was played above.
