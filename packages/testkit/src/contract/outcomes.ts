@@ -17,7 +17,7 @@ export const steady = (
     const worker = yield* world.worker(options)
     yield* world.fill(1, 0)
     const first = yield* worker.outcomes.next("the first batch commits")
-    assert.equal(first._tag, "Committed")
+    assert.equal(first._tag, "Committed", `the first transaction ended as ${JSON.stringify(first)}`)
     return { ...worker, transactionalId: first.transactionalId }
   })
 

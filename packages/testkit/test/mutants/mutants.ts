@@ -175,6 +175,35 @@ export const losesWhatIsRevoked: Mutant = mutateConsumer((options) => ({ ...opti
 /** Nobody is fenced, and nobody is told what is gone: a member of the old school. */
 export const neitherFencesNorLoses: Mutant = (make) => fencesNobody(forgetsLost(make))
 
+/** A rebalance waits for ever for what was given back. */
+export const neverHandsBack: Mutant = mutateConsumer((options) => ({
+  ...options,
+  onRevoking: (partitions) => Effect.andThen(options.onRevoking(partitions), Effect.never)
+}))
+
+/** Says that the group still knows this member, without asking; and does not notice that it was evicted. */
+export const confirmsWithoutAsking: Mutant = (make) =>
+  mutate((driver) => ({
+    ...driver,
+    consumer: (options) => Effect.map(driver.consumer(options), (consumer) => ({ ...consumer, confirm: Effect.void }))
+  }))(forgetsLost(make))
+
+/** A transaction timeout that the broker would refuse is quietly cut to its maximum. */
+export const cutsTheTimeout: Mutant = mutate((driver) => ({
+  ...driver,
+  transactionalProducer: (options) =>
+    driver.transactionalProducer({ ...options, transactionTimeoutMs: Math.min(options.transactionTimeoutMs, 900_000) })
+}))
+
+/** A topic that is not there has one partition. */
+export const inventsTopics: Mutant = mutate((driver) => ({
+  ...driver,
+  admin: {
+    ...driver.admin,
+    partitions: (topic) => Effect.catch(driver.admin.partitions(topic), () => Effect.succeed(1))
+  }
+}))
+
 /** Members are not told apart, and not evicted: no replica name goes to the group. */
 export const namesNoReplica: Mutant = mutate((driver) => ({
   ...driver,
@@ -237,6 +266,11 @@ export const readsUncommitted: Mutant = mutateWire([{
   when: "before",
   do: { rewrite: (request) => ({ ...body(request), isolationLevel: 0 }) }
 }])
+
+/** Every request of a transaction's begin takes its time, so that asking again is slow. */
+export const asksAgainSlowly: Mutant = mutateWire([
+  { ...every, api: "AddPartitionsToTxn", when: "before", do: { delay: "400 millis" } }
+])
 
 /** After a failure a transactional id goes on under the epoch it had. */
 export const keepsItsEpoch: Mutant = (make) => (bootstrap) =>

@@ -1,10 +1,9 @@
 import { KafkaJs } from "@exactly-once/kafkajs"
 import type { Contract } from "@exactly-once/testkit"
-import { liveBootstrap, liveKafka } from "../../../../scripts/vitest/live.ts"
 
-/** The kafkajs driver against the real Kafka of the `live` project. */
-export const kafkajs: Contract.Target = {
-  name: "kafkajs on real Kafka",
+/** The kafkajs driver against a cluster. */
+export const kafkajs = (cluster: string, broker: Contract.Target["broker"]): Contract.Target => ({
+  name: `kafkajs on ${cluster}`,
   driver: (bootstrap) => KafkaJs.layer({ bootstrap, requestTimeout: 4_000, clientLogLevel: "nothing" }),
   capabilities: {
     name: "kafkajs",
@@ -16,5 +15,5 @@ export const kafkajs: Contract.Target = {
     transactionsV2: false,
     compression: ["none", "gzip", "snappy", "lz4", "zstd"]
   },
-  broker: { bootstrap: liveBootstrap, transactionVersion: liveKafka.transactionVersion }
-}
+  broker
+})
