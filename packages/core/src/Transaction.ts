@@ -10,7 +10,10 @@ import type { Offset } from "./Offset.ts"
 import type { OutRecord, Topic } from "./Topic.ts"
 import type { TransactionError, TransactionMisuse } from "./TransactionError.ts"
 
-/** Why records were not taken. Whatever the body does with it, the transaction cannot commit any more (R3). */
+/**
+ * Why records were not taken. After an `EncodeError`, which took nothing of its call, the body may emit something else
+ * instead. After any other the transaction cannot commit any more, whatever the body does with it (R3).
+ */
 export type EmitError = EncodeError | InvalidRecord | KafkaError | TransactionError | TransactionMisuse
 
 interface Shape {

@@ -1,6 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
-import { CommittedConsumer, Driver, KafkaError, Topic, transactionally, TransactionalSession } from "../src/index.ts"
+import { Effect, Layer, Schema, Stream } from "effect"
+import {
+  CommittedConsumer,
+  Driver,
+  KafkaError,
+  Topic,
+  Transaction,
+  transactionally,
+  TransactionalSession,
+  withTransaction
+} from "../src/index.ts"
 import * as MemoryKafka from "./support/MemoryKafka.ts"
 
 const Input = Topic.string("in")
@@ -98,6 +107,45 @@ describe("settings that contradict each other", () => {
       assert.instanceOf(error, KafkaError.Misconfigured)
       assert.include(error.message, "Provide CommittedConsumer and TransactionalSession to the same program")
       assert.isUndefined(kafka.offset("g", { topic: "in", partition: 0 }))
+    }))
+})
+
+describe("a record that does not encode", () => {
+  const Numbers = Topic.json("numbers", { key: Schema.String, value: Schema.Finite })
+  const Strays = Topic.string("strays")
+  const setUp = Effect.sync(() => {
+    const kafka = MemoryKafka.make()
+    for (const name of ["numbers", "strays"]) kafka.createTopic(name)
+    return { kafka, layer: session().pipe(Layer.provide(kafka.layer)) }
+  })
+  const records = [1, Number.NaN, 3].map((value) => ({ key: "k", value, partition: 0 }))
+
+  it.effect("is named by its place in the call, and aborts a transaction that does not handle it", () =>
+    Effect.gen(function*() {
+      const { kafka, layer } = yield* setUp
+      const error = yield* withTransaction(
+        Effect.andThen(
+          Transaction.emit(Strays, [{ key: "k", value: "before", partition: 0 }]),
+          Transaction.emit(Numbers, records)
+        )
+      ).pipe(Effect.provide(layer), Effect.flip)
+      assert.instanceOf(error, KafkaError.EncodeError)
+      assert.deepStrictEqual(error._tag === "EncodeError" && [error.topic, error.index, error.part], [
+        "numbers",
+        1,
+        "value"
+      ])
+      assert.deepStrictEqual([kafka.values("numbers"), kafka.values("strays")], [[], []])
+    }))
+
+  it.effect("takes nothing of its call, so that a body may write it elsewhere instead", () =>
+    Effect.gen(function*() {
+      const { kafka, layer } = yield* setUp
+      yield* withTransaction(
+        Effect.catchTag(Transaction.emit(Numbers, records), "EncodeError", ({ index }) =>
+          Transaction.emit(Strays, [{ key: "k", value: `record ${index}`, partition: 0 }]))
+      ).pipe(Effect.provide(layer))
+      assert.deepStrictEqual([kafka.values("numbers"), kafka.values("strays")], [[], ["record 1"]])
     }))
 })
 
