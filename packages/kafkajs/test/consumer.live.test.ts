@@ -234,6 +234,18 @@ describeLive("kafkajs driver, consumer", () => {
       assert.deepStrictEqual(older.assigned(), [])
     }))
 
+  it.live("a restart does not wait for the session of the process that crashed before it", () =>
+    Effect.gen(function*() {
+      const { driver, name, proxy } = yield* behindProxy({ in: 2 })
+      const group = { groupId: name("group"), topics: [name("in")], options: { sessionTimeoutMs: 30_000 } }
+      const crashed = yield* join(driver, { ...group, member: { replica: "a", incarnation: 1n } })
+      yield* crashed.told(/assigned 0,1/)
+      const frozen = yield* proxy.freeze()
+      const restarted = yield* join(yield* driverOf(), { ...group, member: { replica: "a", incarnation: 2n } })
+      yield* Effect.timeout(restarted.told(/assigned 0,1/), 5_000)
+      yield* frozen.thaw
+    }))
+
   it.live("a member whose session the coordinator gave up hears that its partitions are lost", () =>
     Effect.gen(function*() {
       const { driver, name, proxy } = yield* behindProxy({ in: 1 }, { requestTimeout: 1_000 })

@@ -171,3 +171,22 @@ export const describe = (
         member: Assignor.decodeSubscription(memberMetadata)?.member
       }))
   )
+
+/**
+ * Has the coordinator forget the members that an earlier process of this replica left behind, so that a restart after a
+ * crash need not wait for their session to end. An earlier process that still lives hears that it is unknown, and joins
+ * again to be assigned nothing. Nothing depends on it: what cannot be told apart is left to the session timeout.
+ */
+export const evictEarlier = (wire: Wire, groupId: string, member: Assignor.Announcement): Effect.Effect<void> =>
+  describe(wire, groupId).pipe(
+    Effect.flatMap((members) =>
+      Effect.forEach(
+        members.filter((other) =>
+          other.member?.replica === member.replica && other.member.incarnation < member.incarnation
+        ),
+        (other) => leave(wire, groupId, other.memberId),
+        { discard: true }
+      )
+    ),
+    Effect.ignore
+  )

@@ -73,11 +73,14 @@ export const makeMembership = (options: MembershipOptions): Membership => {
     subscription: { topics: consumer.topics, member: consumer.member }
   }
 
-  const joinOnce = Effect.suspend(() =>
-    Group.join(wire, groupOptions, memberId, (id) => {
+  const joinOnce = Effect.suspend(() => {
+    const joining = Group.join(wire, groupOptions, memberId, (id) => {
       memberId = id
     })
-  )
+    return memberId === "" && consumer.member !== undefined
+      ? Effect.andThen(Group.evictEarlier(wire, groupId, consumer.member), joining)
+      : joining
+  })
 
   const join: Effect.Effect<Group.Joined, Driver.DriverError> = Effect.gen(function*() {
     const deadline = (yield* Clock.currentTimeMillis) + options.reconnectTimeout
