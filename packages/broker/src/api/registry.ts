@@ -83,7 +83,3 @@ export const registry: ReadonlyArray<Served> = [
 const byKey = new Map(registry.map((api) => [api.key, api]))
 
 export const servedBy = (key: number): Served | undefined => byKey.get(key)
-
-/** An API by its protocol name, or its key. */
-export const servedNamed = (api: string | number): Served | undefined =>
-  typeof api === "number" ? byKey.get(api) : registry.find(({ name }) => name === api)

@@ -399,7 +399,9 @@ describe("AddPartitionsToTxn", () => {
       const transaction = { transactionalId: "id", producerId, producerEpoch, verifyOnly: true }
       const look = async (partitions: ReadonlyArray<number>) => {
         const topics = [{ name: "t", partitions }]
-        const answer = await probe.client.call(Apis.AddPartitionsToTxn, 5, { transactions: [{ ...transaction, topics }] })
+        const answer = await probe.client.call(Apis.AddPartitionsToTxn, 5, {
+          transactions: [{ ...transaction, topics }]
+        })
         return answer.resultsByTransaction[0]!.topicResults[0]!.resultsByPartition.map((it) => it.partitionErrorCode)
       }
       assert.deepStrictEqual(await look([0, 1]), [0, 120])
