@@ -184,7 +184,7 @@ export interface IdempotentHandle {
   /**
    * Appends in order and answers with the offset of each record, in the order given. A failure is `UnknownOutcome` when
    * the records may have been written; the driver has then taken a new producer id, and what is sent next is not
-   * compared with what was lost.
+   * compared with what was lost. An `InvalidRecord` without a code is the driver's own: nothing of the call was sent.
    */
   readonly send: (
     topic: string,

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -92,6 +93,9 @@ const toSendError = (topic: string, records: number) => (error: DriverError): Se
   }
 }
 
+/** Refused before anything was sent; a broker's refusal, which has a code, may leave other partitions written. */
+const isRefusedUnsent = ({ code, failure }: DriverError): boolean => failure === "InvalidRecord" && code === undefined
+
 export const make = Effect.fnUntraced(function*(options: Options) {
   const driver = yield* Driver
   const compression = options.compression ?? "none"
@@ -108,12 +112,18 @@ export const make = Effect.fnUntraced(function*(options: Options) {
   }).pipe(Effect.mapError(Failures.toKafkaError))
   const queue = yield* Queue.bounded<Waiting>(options.bufferedSends ?? 256)
 
-  const deliver = Effect.fnUntraced(function*(calls: ReadonlyArray<Waiting>) {
+  const deliver: (calls: ReadonlyArray<Waiting>) => Effect.Effect<void> = Effect.fnUntraced(function*(calls) {
     const [first] = calls
     if (first === undefined) return
     const { topic } = first
     const records = calls.length === 1 ? first.records : calls.flatMap((call) => call.records)
-    const exit = yield* Effect.exit(Effect.mapError(handle.send(topic, records), toSendError(topic, records.length)))
+    const sent = yield* Effect.exit(handle.send(topic, records))
+    const failure = Option.getOrUndefined(Exit.findErrorOption(sent))
+    if (calls.length > 1 && failure !== undefined && isRefusedUnsent(failure)) {
+      // One call's record must not fail its neighbours'.
+      return yield* Effect.forEach(calls, (call) => deliver([call]), { discard: true })
+    }
+    const exit = Exit.mapError(sent, toSendError(topic, records.length))
     let from = 0
     for (const call of calls) {
       const to = from + call.records.length
