@@ -20,6 +20,13 @@ export const within = <A, E, R>(
 export class EventLog<A> {
   private readonly events: Array<A> = []
   private readonly waiting = new Set<() => void>()
+  private end: string | undefined
+
+  /** Nothing comes any more: whoever still waits is told why. */
+  close(why: string): void {
+    this.end ??= why
+    for (const look of Array.from(this.waiting)) look()
+  }
 
   push(event: A): void {
     this.events.push(event)
@@ -45,6 +52,9 @@ export class EventLog<A> {
             resume(Effect.succeed(event))
             return
           }
+          if (this.end === undefined) return
+          this.waiting.delete(look)
+          resume(Effect.die(new Error(`this cannot happen any more: ${what}. ${this.end}`)))
         }
         this.waiting.add(look)
         look()

@@ -154,6 +154,14 @@ const startWorker = (world: Omit<World, "worker">, options: WorkerOptions) =>
       Effect.provide(layers(world, proxy.bootstrap, options, (outcome) => outcomes.push(outcome))),
       // What goes wrong here was arranged; the case says what must come of it.
       Effect.provideService(References.MinimumLogLevel, "None"),
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          const why = `The worker's stream ended: ${
+            Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "without a failure"
+          }`
+          for (const log of [outcomes, bodies, results]) log.close(why)
+        })
+      ),
       Effect.forkScoped
     )
     return {
