@@ -120,6 +120,22 @@ describe("a partition's log", () => {
     assert.strictEqual(log.available(150, 150, Infinity), 0)
   })
 
+  it("cuts the last batch off at the limit, and never the first one", () => {
+    const log = new PartitionLog()
+    for (let i = 0; i < 3; i++) append(log, { count: 2 })
+    const size = build({ count: 2 }).length
+    const read = (maxBytes: number, atLeastOne: boolean) => {
+      const { bytes, nextOffset } = log.read(0, 6, maxBytes, atLeastOne)
+      return [bytes.length, nextOffset]
+    }
+    assert.deepStrictEqual(read(size - 1, false), [0, 0])
+    assert.deepStrictEqual(read(size - 1, true), [size, 2])
+    assert.deepStrictEqual(read(size, false), [size, 2])
+    // One byte of the second batch: aborted transactions in it must be told of, as a reader may have the rest of it by then.
+    assert.deepStrictEqual(read(size + 1, false), [size + 1, 4])
+    assert.deepStrictEqual(read(10 * size, false), [3 * size, 6])
+  })
+
   it("keeps at least what retention asks for", () => {
     const log = new PartitionLog()
     const size = build({ size: 1000 }).length
@@ -200,26 +216,34 @@ class Model {
 }
 
 const Small = (until: number) => Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: until })))
-const Step = Schema.Struct({ producer: Small(2), epoch: Small(2), back: Small(7), count: Small(2) })
+const Step = Schema.Struct({ producer: Small(1), epoch: Small(1), what: Small(12), count: Small(2) })
 
 describe("any run of idempotent producers", () => {
   effectIt.effect.prop(
     "answers as the plain rules do",
-    [Schema.Array(Step)],
+    [Schema.Array(Step).pipe(Schema.check(Schema.isMinLength(40)))],
     ([steps]) =>
       Effect.sync(() => {
         const log = new PartitionLog()
         const model = new Model()
-        const next = new Map<string, number>()
-        for (const { back, count, epoch, producer } of steps) {
+        const sent = new Map<string, Array<{ readonly sequence: number; readonly count: number }>>()
+        for (const { count, epoch, producer, what } of steps) {
           const key = `${producer}/${epoch}`
-          // Mostly the next sequence, sometimes one that was sent before, sometimes a gap.
-          const at = next.get(key) ?? 0
-          const sequence = back === 7 ? at + 2 : Math.max(0, at - Math.max(0, back - 3))
-          const expected = model.append(producer, epoch, sequence, count + 1)
-          const actual = append(log, { producerId: producer, epoch, sequence, count: count + 1 })
+          const history = sent.get(key) ?? []
+          const last = history.at(-1)
+          const next = { sequence: last === undefined ? 0 : last.sequence + last.count, count: count + 1 }
+          // Often the next batch, sometimes one of the last six again, sometimes a gap, sometimes half of the last one.
+          const batch = what < 5
+            ? next
+            : what < 11
+            ? history.at(4 - what) ?? next
+            : what === 11
+            ? { ...next, sequence: next.sequence + 2 }
+            : { ...next, sequence: Math.max(0, next.sequence - 1) }
+          const expected = model.append(producer, epoch, batch.sequence, batch.count)
+          const actual = append(log, { producerId: producer, epoch, ...batch })
           assert.deepStrictEqual(actual, expected)
-          if (actual.error === 0 && sequence === at) next.set(key, sequence + count + 1)
+          if (actual.error === 0 && batch === next) sent.set(key, [...history, next])
         }
         assert.strictEqual(log.endOffset, model.end)
       }),
@@ -232,7 +256,7 @@ const Move = Schema.Struct({ producer: Small(3), what: Small(3) })
 describe("any run of transactions", () => {
   effectIt.effect.prop(
     "shows read_committed exactly what was committed, in order, and ends stable",
-    [Schema.Array(Move)],
+    [Schema.Array(Move).pipe(Schema.check(Schema.isMinLength(20)))],
     ([moves]) =>
       Effect.sync(() => {
         const log = new PartitionLog()
