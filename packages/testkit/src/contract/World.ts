@@ -39,6 +39,8 @@ export interface Target {
     /** Read when a case runs. */
     readonly bootstrap: () => ReadonlyArray<string>
     readonly transactionVersion: 1 | 2
+    /** What silent members have. 2.5 seconds unless told; the cluster's `group.min.session.timeout.ms` must allow it. */
+    readonly sessionTimeoutMs?: number
     /** The cluster's `transaction.max.timeout.ms`, above which a session is refused. Kafka's default: 15 minutes. */
     readonly maxTransactionTimeoutMs?: number
   }
@@ -129,7 +131,7 @@ export const layers = (
     }),
     CommittedConsumer.layer({
       groupId: world.groupId,
-      sessionTimeout: options.sessionTimeoutMs ?? 4_000,
+      sessionTimeout: options.sessionTimeoutMs ?? world.target.broker.sessionTimeoutMs ?? 2_500,
       rebalanceTimeout: 30_000,
       heartbeatInterval: 300,
       maxWait: 100,
