@@ -16,7 +16,7 @@ import { startWorker } from "./process.ts"
 import type { Row } from "./rows.ts"
 
 /** The lab itself failed: nothing can be said about the row. */
-export class Undecided extends Data.TaggedError("Undecided")<{ readonly message: string }> {}
+class Undecided extends Data.TaggedError("Undecided")<{ readonly message: string }> {}
 
 export const faults = ["lost answer", "crash", "zombie", "abort"] as const
 export type Fault = typeof faults[number]

@@ -2,7 +2,7 @@
  * Fills the input topic over the length of a run: committed records with a key and a sequence number each, and between
  * them transactions that abort, whose records nobody may copy.
  */
-import { Probe } from "@exactly-once/testkit"
+import type { Probe } from "@exactly-once/testkit"
 import { Effect } from "effect"
 import type { Random } from "./random.ts"
 

@@ -9,7 +9,7 @@ import type { Begun, Driven } from "./openTransaction.ts"
 import type { SessionRuntime } from "./sessionRuntime.ts"
 
 /** The partitions of an enlisted batch were given away, or rewound, since it was delivered. */
-export const isStale = (transaction: Driven): boolean =>
+const isStale = (transaction: Driven): boolean =>
   transaction.shares.some(({ fetched, ownership }) =>
     transaction.runtime?.ownership.mayBegin(fetched, ownership) !== true
   )

@@ -59,7 +59,7 @@ export interface Lane {
 }
 
 /** Back-off between attempts that found no coordinator, no broker, or an old transaction still ending. */
-export const backoff = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("2 seconds")]).pipe(
+const backoff = Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("2 seconds")]).pipe(
   Schedule.jittered
 )
 
