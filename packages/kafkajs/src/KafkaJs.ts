@@ -14,7 +14,7 @@ import type { Socket } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 import { makeAdmin } from "./internal/admin.ts"
 import { parseBootstrap } from "./internal/bootstrap.ts"
-import { type Failure, toDriverError } from "./internal/classify.ts"
+import { type Failure, toDriverError, wasHungUp } from "./internal/classify.ts"
 import { type Codecs, makeRegistry } from "./internal/compression.ts"
 import { makeConsumer } from "./internal/consumer.ts"
 import { makeIdempotentProducer } from "./internal/idempotentProducer.ts"
@@ -111,11 +111,27 @@ const tooOld = (versions: ApiVersions): ReadonlyArray<string> =>
       : [`${name} v${version} (${range === undefined ? "none" : `${range.minVersion}-${range.maxVersion}`})`]
   })
 
+/** `strange`: somebody listens there, and does not talk to us. */
+const asConnectError = (failure: Failure, strange: boolean, mechanism: string | undefined): Driver.DriverError => {
+  const error = toDriverError("connect", failure, "read")
+  const hint = error.failure === "Unauthorized"
+    ? ` (mechanism ${mechanism ?? "none"})`
+    : error.failure === "Unavailable" && strange
+    ? ". Does the listener expect other sasl or ssl options?"
+    : undefined
+  return hint === undefined ? error : new Driver.DriverError({
+    operation: error.operation,
+    failure: error.failure,
+    ...(error.code === undefined ? {} : { code: error.code }),
+    description: `${error.description}${hint}`,
+    cause: error
+  })
+}
+
 /** Connects, and refuses a cluster that does not speak what this driver needs or does not let it in. */
-const check = (wire: Wire): Effect.Effect<void, Driver.DriverError> =>
+const check = (wire: Wire, mechanism: string | undefined): Effect.Effect<void, Driver.DriverError> =>
   Effect.gen(function*() {
-    const unavailable = Effect.mapError((failure: Failure) => toDriverError("connect", failure, "read"))
-    const link = yield* unavailable(wire.any)
+    const link = yield* Effect.mapError(wire.any, (failure) => asConnectError(failure, wasHungUp(failure), mechanism))
     const missing = tooOld(link.broker.versions ?? {})
     if (missing.length > 0) {
       return yield* new Driver.DriverError({
@@ -126,16 +142,9 @@ const check = (wire: Wire): Effect.Effect<void, Driver.DriverError> =>
       })
     }
     // Anybody may ask for versions. A question about no topic shows whether this client is let in.
-    yield* wire.ask(link, exchangeOf("ListOffsets", { isolationLevel: 1, topics: [] })).pipe(
-      Effect.mapError((failure) => {
-        const error = toDriverError("connect", failure, "read")
-        return error.failure !== "Unavailable" ? error : new Driver.DriverError({
-          operation: "connect",
-          failure: "Unavailable",
-          description: `${error.description}. Does the listener expect other sasl or ssl options?`,
-          cause: error
-        })
-      })
+    yield* Effect.mapError(
+      wire.ask(link, exchangeOf("ListOffsets", { isolationLevel: 1, topics: [] })),
+      (failure) => asConnectError(failure, true, mechanism)
     )
   })
 
@@ -160,7 +169,7 @@ export const make = (options: Options): Effect.Effect<Driver.Driver["Service"], 
     }
     const side = makeWire(wireOptions)
     yield* Effect.addFinalizer(() => side.close)
-    yield* check(side)
+    yield* check(side, options.sasl?.mechanism)
 
     // A wire connects on first use, so that slots nobody needs cost nothing.
     const slots = Array.from({ length: Math.max(1, options.producerConnections ?? 4) }, () => makeWire(wireOptions))

@@ -12,12 +12,15 @@ export interface Failure {
   readonly code?: number | undefined
   readonly topic?: string | undefined
   readonly partition?: number | undefined
+  /** What is not a topic and was refused, as a person names it: `group "g"`. */
+  readonly resource?: string | undefined
   readonly cause?: unknown
 }
 
 export interface Where {
   readonly topic?: string | undefined
   readonly partition?: number | undefined
+  readonly resource?: string | undefined
 }
 
 export const answered = (api: string, code: number, where: Where = {}): Failure => ({
@@ -62,7 +65,15 @@ const isAuthentication = (error: unknown): boolean =>
     String(field(error, "type"))
   )
 
-const isCertificate = (error: unknown): boolean => /CERT|SSL|TLS|SELF_SIGNED/.test(String(field(error, "code") ?? ""))
+/** Codes of OpenSSL's certificate check, and of Node's TLS. */
+const certificate =
+  /CERT|CRL|SSL|TLS|UNABLE_TO_VERIFY|UNABLE_TO_DECODE|^INVALID_(CA|PURPOSE)$|PATH_LENGTH|HOSTNAME_MISMATCH/
+
+const isCertificate = (error: unknown): boolean => certificate.test(String(field(error, "code") ?? ""))
+
+/** The other side ended the connection before it said anything. */
+export const wasHungUp = ({ cause }: Failure): boolean =>
+  named(cause, "KafkaJSConnectionClosedError") || field(cause, "code") === "ECONNRESET"
 
 const text = (error: unknown): string => error instanceof Error ? error.message : String(error)
 
@@ -73,22 +84,36 @@ const hints: Readonly<Record<number, string>> = {
   12: "the offset's metadata is longer than the broker's offset.metadata.max.bytes",
   18: "the batch is larger than the topic's segment.bytes",
   26: "the session timeout is outside of the broker's group.min.session.timeout.ms and group.max.session.timeout.ms",
-  29: "the principal needs the operation on this topic (Read to consume, Write to produce, Describe for both)",
   23: "other members of this group use another assignor: give this application a group of its own",
-  30: "the principal needs Read on this consumer group",
+  30: "the principal needs Read on this group",
   31: "the principal needs IdempotentWrite on the cluster",
   50: "the transaction timeout is larger than the broker's transaction.max.timeout.ms",
-  53: "the principal needs Write and Describe on this transactional.id",
+  53: "the principal needs Write on this transactional.id",
   76: "the broker does not accept this compression type",
   87: "the broker refused the record (a compacted topic takes no null key)"
 }
 
+/** What a refused request would have needed on its topic. */
+const topicRights: Readonly<Record<string, string>> = {
+  Produce: "Write",
+  AddPartitionsToTxn: "Write",
+  Fetch: "Read",
+  TxnOffsetCommit: "Read"
+}
+
+const hintOf = ({ api }: Failure, code: number): string | undefined =>
+  code === 29
+    ? `the principal needs ${topicRights[api] ?? "Describe (which Read and Write include)"} on this topic`
+    : hints[code]
+
 /** The description of a code: its name, the place, and what a person can do about it. */
 const describe = (failure: Failure, code: number): string => {
-  const place = failure.topic === undefined
+  const place = failure.resource !== undefined
+    ? ` for ${failure.resource}`
+    : failure.topic === undefined
     ? ""
-    : ` for ${failure.topic}${failure.partition === undefined ? "" : `-${failure.partition}`}`
-  const hint = hints[code]
+    : ` for topic ${failure.topic}${failure.partition === undefined ? "" : `-${failure.partition}`}`
+  const hint = hintOf(failure, code)
   return `${failure.api} was answered with ${ErrorCode.format(code)}${place}${hint === undefined ? "" : `: ${hint}`}`
 }
 
@@ -97,9 +122,10 @@ const classOf = (failure: Failure, kind: "read" | "write"): Driver.FailureClass 
     const { failure: found } = ErrorCode.of(failure.code)
     return kind === "read" && found === "UnknownOutcome" ? "Unavailable" : found
   }
+  // Once a request is out, how its connection ended says nothing about what became of it.
+  if (failure.sent) return kind === "write" ? "UnknownOutcome" : "Unavailable"
   if (isAuthentication(failure.cause)) return "Unauthorized"
-  if (isCertificate(failure.cause)) return "Misconfigured"
-  return failure.sent && kind === "write" ? "UnknownOutcome" : "Unavailable"
+  return isCertificate(failure.cause) ? "Misconfigured" : "Unavailable"
 }
 
 const advice = (failureClass: Driver.FailureClass, failure: Failure): string => {

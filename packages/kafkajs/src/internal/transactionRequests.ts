@@ -19,13 +19,23 @@ export interface TopicPartitions {
   readonly partitions: ReadonlyArray<number>
 }
 
+/** Of a request's fields those that an ACL may refuse. */
+interface Arguments {
+  readonly groupId?: string
+  readonly transactionalId?: string
+  readonly [field: string]: unknown
+}
+
+const groupRefused = 30
+const transactionalIdRefused = 53
+
 /** A request to a coordinator; after anything but an answer, and after "not here", the coordinator is looked up anew. */
 export const askCoordinator = <Decoded>(
   wire: Wire,
   kind: CoordinatorKind,
   key: string,
   api: ApiName,
-  args: object,
+  args: Arguments,
   failureIn: (decoded: Decoded) => Failure | undefined
 ): Effect.Effect<Decoded, Failure> =>
   wire.coordinator(kind, key).pipe(
@@ -33,6 +43,14 @@ export const askCoordinator = <Decoded>(
     Effect.flatMap((decoded) => {
       const failure = failureIn(decoded)
       return failure === undefined ? Effect.succeed(decoded) : Effect.fail(failure)
+    }),
+    Effect.mapError((failure): Failure => {
+      const refused = failure.code === groupRefused
+        ? `group "${args.groupId ?? key}"`
+        : failure.code === transactionalIdRefused
+        ? `transactional.id "${args.transactionalId ?? key}"`
+        : undefined
+      return refused === undefined ? failure : { ...failure, resource: refused }
     }),
     Effect.tapError((failure) =>
       Effect.sync(() => {

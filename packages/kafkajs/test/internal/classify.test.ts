@@ -50,10 +50,37 @@ describe("what a failure means", () => {
   })
 
   it("a certificate that is not trusted is a setting", () => {
-    const cause = error("KafkaJSConnectionError", "self-signed certificate", { code: "DEPTH_ZERO_SELF_SIGNED_CERT" })
-    const found = toDriverError("connect", unanswered("Connect", false, cause), "read")
-    assert.strictEqual(found.failure, "Misconfigured")
-    assert.include(found.message, "ssl options")
+    const codes = [
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+      "INVALID_CA",
+      "ERR_TLS_CERT_ALTNAME_INVALID"
+    ]
+    for (const code of codes) {
+      const cause = error("KafkaJSConnectionError", "a certificate", { code })
+      const found = toDriverError("connect", unanswered("Connect", false, cause), "read")
+      assert.deepStrictEqual([found.failure, found.setting], ["Misconfigured", "ssl"], code)
+      assert.include(found.message, "ssl options")
+    }
+  })
+
+  it("a connection that TLS ended after a request was sent leaves its outcome unknown", () => {
+    const cause = error("KafkaJSConnectionError", "decryption failed or bad record mac", {
+      code: "ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
+    })
+    assert.strictEqual(classOf(unanswered("EndTxn", true, cause)), "UnknownOutcome")
+    assert.strictEqual(classOf(unanswered("OffsetFetch", true, cause), "read"), "Unavailable")
+  })
+
+  it("a refused right names its operation and its resource", () => {
+    const told = (failure: Failure) => toDriverError("op", failure, "write").message
+    assert.include(told(answered("AddPartitionsToTxn", 29, { topic: "t", partition: 0 })), "Write on this topic")
+    assert.include(told(answered("TxnOffsetCommit", 29, { topic: "t", partition: 0 })), "Read on this topic")
+    assert.include(told(answered("Metadata", 29, { topic: "t" })), "topic t: the principal needs Describe")
+    assert.include(
+      told(answered("JoinGroup", 30, { resource: "group \"g\"" })),
+      "for group \"g\": the principal needs Read"
+    )
   })
 
   it("a code means what the table says, and says where", () => {
@@ -62,7 +89,7 @@ describe("what a failure means", () => {
     }
     const found = toDriverError("send", answered("Produce", 29, { topic: "t", partition: 3 }), "write")
     assert.deepStrictEqual([found.code, found.topic, found.partition], [29, "t", 3])
-    assert.include(found.message, "29 TOPIC_AUTHORIZATION_FAILED for t-3")
+    assert.include(found.message, "29 TOPIC_AUTHORIZATION_FAILED for topic t-3")
   })
 
   it("fencing is one class, whichever of its codes a broker answers", () => {
