@@ -87,6 +87,10 @@ export interface BrokerShape {
   readonly releasePrepared: Effect.Effect<void>
   /** Cuts every connection, keeps the state, and listens again on the same ports after `down`. */
   readonly restart: (down?: Duration.Input) => Effect.Effect<void>
+  /** Stops one node of several: the others take over what it led and coordinated. */
+  readonly stopNode: (node: number) => Effect.Effect<void>
+  /** Starts a stopped node on its old port; it leads nothing until something is moved to it. */
+  readonly startNode: (node: number) => Effect.Effect<void>
   /** Cuts connections: all of them, or those to one node. */
   readonly disconnect: (node?: number) => Effect.Effect<void>
   /** Loses a partition's data from `offset` on, as a leader does that never replicated it. */
@@ -169,6 +173,8 @@ const serviceOf = (runtime: Runtime): BrokerShape => {
       cluster.releasePrepared()
     }),
     restart: (down = 0) => Effect.promise(() => runtime.restart(Duration.toMillis(down))),
+    stopNode: (node) => Effect.promise(() => runtime.stopNode(node)),
+    startNode: (node) => Effect.promise(() => runtime.startNode(node)),
     disconnect: (node) => Effect.sync(() => runtime.disconnect(node)),
     truncate: (topic, index, offset) =>
       Effect.map(partition(topic, index), (found) => {

@@ -57,15 +57,18 @@ export class Runtime {
   private readonly options: RuntimeOptions
   private readonly dispatcher: Dispatcher
   private readonly connections = new Set<Connection>()
-  private listeners: Array<Listener> = []
+  private readonly listeners = new Map<number, Listener>()
+  /** Every node, whether or not it runs, where clients find it. */
   private nodes: ReadonlyArray<Node>
+  private bound = false
   private connectionCount = 0
   private cancelReturn: (() => void) | undefined
   private stopped = false
 
   constructor(options: Partial<RuntimeOptions> = {}) {
     this.options = { ...runtimeDefaults, ...options }
-    const { environment, faults, nodes, sasl, snapshot } = this.options
+    const { faults, nodes, sasl, snapshot } = this.options
+    const environment = this.guarded(this.options.environment)
     if (!Number.isInteger(nodes) || nodes < 1) throw new RangeError(`nodes: ${nodes}, at least one is wanted`)
     this.cluster = new Cluster(this.options, environment)
     if (snapshot !== undefined) this.cluster.restore(snapshot)
@@ -73,7 +76,8 @@ export class Runtime {
     this.nodes = Array.from({ length: nodes }, (_, i) => ({ id: i + 1, host: "in-process", port: i + 1 }))
     this.dispatcher = new Dispatcher({
       cluster: this.cluster,
-      nodes: () => this.nodes,
+      nodes: () => this.running,
+      node: (id) => this.nodes[id - 1]!,
       credentials: sasl === undefined ? undefined : new Credentials(sasl, environment.randomBytes),
       faults: this.faults,
       take: (step) => this.take(step),
@@ -81,24 +85,46 @@ export class Runtime {
     })
   }
 
-  /** Opens the listeners. */
+  /** Timers whose mistakes are noted instead of ending the process, which is the test's as well. */
+  private guarded(environment: Environment): Environment {
+    return {
+      ...environment,
+      after: (millis, run) =>
+        environment.after(millis, () => {
+          try {
+            run()
+          } catch (error) {
+            this.defects.push(error)
+          }
+        })
+    }
+  }
+
+  /** Opens the listeners of all nodes that are meant to run. After a restart a node comes back where clients know it. */
   async start(): Promise<void> {
     if (!this.options.listen) return
-    this.listeners = []
+    const { advertisedHost, port: first } = this.options
+    const opened: Array<Node> = []
     try {
-      for (const { id } of this.nodes) {
-        // After a restart a node comes back where clients know it.
-        const port = this.nodes[0]!.host === "in-process"
-          ? this.options.port === 0 ? 0 : this.options.port + id - 1
-          : this.nodes[id - 1]!.port
-        this.listeners.push(await this.listen(id, port))
+      for (const node of this.nodes) {
+        if (!this.cluster.nodes.isRunning(node.id)) opened.push(node)
+        else {
+          const wanted = this.bound ? node.port : first === 0 ? 0 : first + node.id - 1
+          const listener = await this.listen(node.id, wanted)
+          this.listeners.set(node.id, listener)
+          opened.push({ id: node.id, host: advertisedHost ?? listener.host, port: listener.port })
+        }
       }
     } catch (error) {
       await this.stop()
       throw error
     }
-    const { advertisedHost } = this.options
-    this.nodes = this.listeners.map(({ host, port }, i) => ({ id: i + 1, host: advertisedHost ?? host, port }))
+    this.nodes = opened
+    this.bound = true
+  }
+
+  private get running(): ReadonlyArray<Node> {
+    return this.nodes.filter(({ id }) => this.cluster.nodes.isRunning(id))
   }
 
   private listen(node: number, port: number): Promise<Listener> {
@@ -144,22 +170,21 @@ export class Runtime {
     return partition
   }
 
-  private nextNode(current: number): number {
-    return (current % this.nodes.length) + 1
-  }
-
   moveLeader(topic: string, index: number, node?: number): void {
     const partition = this.partition(topic, index)
-    this.cluster.moveLeader(partition, node ?? this.nextNode(partition.leader))
+    this.cluster.moveLeader(partition, node ?? this.cluster.nodes.after(partition.leader))
   }
 
   moveGroupCoordinator(groupId: string, node?: number): void {
-    this.cluster.moveGroupCoordinator(groupId, node ?? this.nextNode(this.cluster.findGroupCoordinator(groupId)))
+    this.cluster.moveGroupCoordinator(
+      groupId,
+      node ?? this.cluster.nodes.after(this.cluster.findGroupCoordinator(groupId))
+    )
   }
 
   moveTransactionCoordinator(transactionalId: string, node?: number): void {
     const { cluster } = this
-    const next = node ?? this.nextNode(cluster.findTransactionCoordinator(transactionalId))
+    const next = node ?? this.cluster.nodes.after(cluster.findTransactionCoordinator(transactionalId))
     cluster.moveTransactionCoordinator(transactionalId, next)
   }
 
@@ -176,6 +201,9 @@ export class Runtime {
         return this.moveTransactionCoordinator(step.transactionalId, step.node)
       case "moveLeader":
         return this.moveLeader(step.topic, step.partition, step.node)
+      case "stopNode":
+        this.stopNode(step.node).catch((error: unknown) => this.defects.push(error))
+        return
       case "restart":
         this.restart(step.down ?? 0).catch((error: unknown) => this.defects.push(error))
         return
@@ -189,6 +217,25 @@ export class Runtime {
     for (const connection of [...this.connections]) {
       if (node === undefined || connection.node === node) connection.close()
     }
+  }
+
+  /**
+   * Stops one node: its listener closes, its connections are cut, and the other nodes take over what it led and coordinated. The last
+   * one that runs keeps everything, and nobody can reach it.
+   */
+  async stopNode(node: number): Promise<void> {
+    const listener = this.listeners.get(node)
+    this.listeners.delete(node)
+    this.cluster.stopNode(node)
+    this.disconnect(node)
+    await listener?.close()
+  }
+
+  /** Starts a stopped node on its old port. It leads nothing until something is moved to it. */
+  async startNode(node: number): Promise<void> {
+    if (this.cluster.nodes.isRunning(node) || this.nodes[node - 1] === undefined) return
+    this.cluster.nodes.start(node)
+    if (this.options.listen) this.listeners.set(node, await this.listen(node, this.nodes[node - 1]!.port))
   }
 
   /** Cuts everyone off, keeps the state, and is back on the same ports after `down` milliseconds. */
@@ -215,8 +262,8 @@ export class Runtime {
   }
 
   private async closeListeners(): Promise<void> {
-    const { listeners } = this
-    this.listeners = []
+    const listeners = [...this.listeners.values()]
+    this.listeners.clear()
     await Promise.all(listeners.map((listener) => listener.close()))
   }
 

@@ -13,8 +13,9 @@ import type { Node, Opened, RequestContext, Served } from "./Served.ts"
 
 export interface DispatcherEnvironment {
   readonly cluster: Cluster
-  /** The nodes as they are to be announced to a client that reached one of them. */
+  /** The nodes that run, as clients are told of them. */
   readonly nodes: () => ReadonlyArray<Node>
+  readonly node: (id: number) => Node
   readonly credentials: Credentials | undefined
   readonly faults: Faults
   readonly take: (step: Step) => void
@@ -71,14 +72,13 @@ export class Dispatcher {
   }
 
   private contextOf(header: RequestHeader.RequestHeader, connection: Connection): RequestContext {
-    const { cluster, credentials, nodes } = this.environment
-    const known = nodes()
+    const { cluster, credentials, node, nodes } = this.environment
     return {
       cluster,
       credentials,
       connection,
-      nodes: known,
-      node: known[connection.node - 1]!,
+      nodes: nodes(),
+      node: node(connection.node),
       clientId: header.clientId ?? "",
       version: header.requestApiVersion,
       served: registry
@@ -87,7 +87,7 @@ export class Dispatcher {
 
   private serve(opened: Opened, done: Done): void {
     try {
-      opened.serve(done)
+      opened.serve(done, this.environment.onDefect)
     } catch (error) {
       this.environment.onDefect(error)
       done(opened.refuse(Code.UNKNOWN_SERVER_ERROR))

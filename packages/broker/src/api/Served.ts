@@ -1,6 +1,7 @@
 /** How a handler meets the wire: one file per API key says what it does, and becomes an entry of the registry by `serve`. */
 import { type Api, Frame, type Reader } from "@exactly-once/protocol"
 import type { Cluster } from "../cluster/Cluster.ts"
+import { UNKNOWN_SERVER_ERROR } from "../errorCodes.ts"
 import type { Credentials } from "../security/Credentials.ts"
 import type { Connection } from "../wire/Connection.ts"
 
@@ -38,7 +39,8 @@ export interface Behaviour<Q, I> {
 /** A request that was read, and can be served or refused. */
 export interface Opened {
   readonly request: unknown
-  readonly serve: (reply: (frame: Uint8Array | undefined) => void) => void
+  /** A response that cannot be encoded is a mistake of the handler's: it goes to `onDefect`, and the client gets -1. */
+  readonly serve: (reply: (frame: Uint8Array | undefined) => void, onDefect: (error: unknown) => void) => void
   readonly refuse: (error: number) => Uint8Array
 }
 
@@ -65,11 +67,25 @@ export const serve = <Q, I>(api: Api<Q, never, unknown, I>, behaviour: Behaviour
     const request = api.request.decode(reader, version)
     const encode = (response: I): Uint8Array =>
       Frame.encodeResponse(api, response, { version, correlationId, sizeHint: behaviour.sizeOf?.(response) })
+    const refuse = (error: number): Uint8Array => encode(behaviour.refuse(request, error, context))
+    const attempt = (response: I, onDefect: (error: unknown) => void): Uint8Array => {
+      try {
+        return encode(response)
+      } catch (error) {
+        onDefect(error)
+        return refuse(UNKNOWN_SERVER_ERROR)
+      }
+    }
     return {
       request,
-      serve: (reply) =>
-        behaviour.handle(request, context, (response) => reply(response === undefined ? undefined : encode(response))),
-      refuse: (error) => encode(behaviour.refuse(request, error, context))
+      refuse,
+      // The answer may come much later, in the middle of another client's request: what goes wrong here must not end up there.
+      serve: (reply, onDefect) =>
+        behaviour.handle(
+          request,
+          context,
+          (response) => reply(response === undefined ? undefined : attempt(response, onDefect))
+        )
     }
   }
 })

@@ -7,6 +7,8 @@ import * as Code from "../errorCodes.ts"
 import { GroupCoordinator, type GroupSnapshot, type Reply, type Ticket } from "../group/GroupCoordinator.ts"
 import type { Completion, Transaction } from "../transaction/Transaction.ts"
 import { type Outcome, TransactionCoordinator } from "../transaction/TransactionCoordinator.ts"
+import { Alarm } from "./Alarm.ts"
+import { Nodes } from "./Nodes.ts"
 import type { ClusterOptions, Environment, TimeScope } from "./Options.ts"
 import { OFFSETS_TOPIC, type Partition, type Topic, type TopicSnapshot, TRANSACTIONS_TOPIC } from "./Topic.ts"
 import { spread, Topics } from "./Topics.ts"
@@ -24,6 +26,7 @@ const EXPIRY_CHECK = 600_000
 export class Cluster {
   readonly options: ClusterOptions
   readonly environment: Environment
+  readonly nodes: Nodes
   readonly topics: Topics
   transactions: TransactionCoordinator
   groups: GroupCoordinator
@@ -35,9 +38,8 @@ export class Cluster {
   private readonly preparing = new Map<Completion, (() => void) | undefined>()
   private readonly waiting = new Map<Ticket, (response: unknown) => void>()
   private nextTicket = 1
-  private timer: { readonly at: number; readonly cancel: () => void } | undefined
+  private readonly alarm: Alarm
   private nextExpiry: number
-  private closed = false
 
   constructor(options: ClusterOptions, environment: Environment) {
     this.options = options
@@ -45,7 +47,12 @@ export class Cluster {
     this.prepareDelay = options.prepareDelay
     this.nextProducerId = options.firstProducerId
     this.nextExpiry = environment.now() + EXPIRY_CHECK
-    this.topics = new Topics({ nodes: options.nodes, randomBytes: environment.randomBytes })
+    this.alarm = new Alarm(environment, () => this.nextDeadline(), () => this.tick())
+    this.nodes = new Nodes(options.nodes)
+    this.topics = new Topics({
+      leaderOf: (index) => this.nodes.leaderOf(index),
+      randomBytes: environment.randomBytes
+    })
     this.transactions = new TransactionCoordinator(this.transactionEnvironment())
     this.groups = new GroupCoordinator(this.groupEnvironment())
     for (const [name, topic] of Object.entries(options.topics)) {
@@ -124,6 +131,22 @@ export class Cluster {
     partition.changed()
   }
 
+  // Nodes
+
+  /** The others take over what a node led and coordinated. */
+  stopNode(node: number): void {
+    this.nodes.stop(node)
+    const successor = this.nodes.after(node)
+    if (successor === node) return
+    for (const topic of this.topics.all()) {
+      for (const partition of topic.partitions) {
+        if (partition.leader !== node) continue
+        this.moveLeader(partition, successor)
+        if (topic.name === OFFSETS_TOPIC) this.groupsMoved(partition.index)
+      }
+    }
+  }
+
   // Coordinators
 
   private internal(name: string): Topic {
@@ -171,6 +194,10 @@ export class Cluster {
     const index = this.groupPartition(groupId)
     const partition = this.internal(OFFSETS_TOPIC).partitions[index]!
     this.moveLeader(partition, node)
+    this.groupsMoved(index)
+  }
+
+  private groupsMoved(index: number): void {
     this.deliver(this.groups.moved((id) => this.groupPartition(id) === index, this.now()))
   }
 
@@ -293,25 +320,18 @@ export class Cluster {
     this.deliver(this.groups.tick(this.now()))
   }
 
-  /** Sees to it that a timer is set for the next deadline. An earlier timer than needed does no harm: it looks again. */
-  arm(): void {
-    if (this.closed) return
+  private nextDeadline(): number {
     const transactions = this.transactions.nextDeadline()
-    const at = Math.min(
+    return Math.min(
       transactions === undefined ? Infinity : transactions - this.ahead.transactions,
       this.groups.nextDeadline() ?? Infinity,
       this.nextExpiry
     )
-    if (this.timer !== undefined) {
-      if (this.timer.at <= at) return
-      this.timer.cancel()
-    }
-    const millis = Math.min(Math.max(0, Math.ceil(at - this.now())), 2_000_000_000)
-    const cancel = this.environment.after(millis, () => {
-      this.timer = undefined
-      this.tick()
-    })
-    this.timer = { at, cancel }
+  }
+
+  /** To be called after whatever may have brought a deadline nearer. */
+  arm(): void {
+    this.alarm.set()
   }
 
   // Life
@@ -358,9 +378,7 @@ export class Cluster {
   }
 
   close(): void {
-    this.closed = true
-    this.timer?.cancel()
-    this.timer = undefined
+    this.alarm.stop()
     for (const cancel of this.preparing.values()) cancel?.()
     this.preparing.clear()
     this.waiting.clear()

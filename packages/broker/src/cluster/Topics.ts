@@ -3,7 +3,8 @@ import { Uuid } from "@exactly-once/protocol"
 import { Partition, Topic, type TopicSnapshot } from "./Topic.ts"
 
 export interface TopicsEnvironment {
-  readonly nodes: number
+  /** The node that is to lead a new partition. */
+  readonly leaderOf: (index: number) => number
   readonly randomBytes: () => Uint8Array
 }
 
@@ -47,7 +48,7 @@ export class Topics {
   /** Adds partitions up to `count`. */
   grow(topic: Topic, count: number): void {
     for (let index = topic.partitions.length; index < count; index++) {
-      topic.partitions.push(new Partition(topic, index, (index % this.environment.nodes) + 1))
+      topic.partitions.push(new Partition(topic, index, this.environment.leaderOf(index)))
     }
   }
 

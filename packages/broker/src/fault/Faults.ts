@@ -14,6 +14,8 @@ export type Step =
   | { readonly type: "moveGroupCoordinator"; readonly groupId: string; readonly node?: number }
   | { readonly type: "moveTransactionCoordinator"; readonly transactionalId: string; readonly node?: number }
   | { readonly type: "moveLeader"; readonly topic: string; readonly partition: number; readonly node?: number }
+  /** The others take over what this node led and coordinated. */
+  | { readonly type: "stopNode"; readonly node: number }
   /** Cuts every connection, keeps the state, and does not listen for `down` milliseconds. */
   | { readonly type: "restart"; readonly down?: number }
   | { readonly type: "call"; readonly run: () => void }

@@ -135,6 +135,43 @@ describe("three nodes", () => {
   )
 })
 
+describe("a node that stops", () => {
+  it(
+    "leaves its partitions and coordinators to the others, and comes back with nothing to lead",
+    withBroker(THREE, async (_probe, broker, run) => {
+      const one = await Probe.open(broker.addresses[0]!)
+      const two = await Probe.open(broker.addresses[1]!)
+      const coordinator = async () => {
+        const body = { keyType: 1, coordinatorKeys: ["id"] }
+        return (await one.client.call(Apis.FindCoordinator, 4, body)).coordinators[0]!.nodeId
+      }
+      await coordinator()
+      await run(broker.moveTransactionCoordinator("id", 2))
+      const pid = await two.init("id")
+      assert.strictEqual((await two.send(12, "id", pid, { partition: 1 })).error, 0)
+      const waiting = two.fetch({ partition: 1, maxWaitMs: 60_000 }).catch((error: Error) => error.message)
+      await run(broker.stopNode(2))
+      assert.strictEqual(await waiting, "closed")
+      const { brokers, topics } = await one.client.call(Apis.Metadata, 9, { topics: [{ name: "t" }] })
+      assert.deepStrictEqual(brokers.map(({ nodeId }) => nodeId), [1, 3])
+      assert.deepStrictEqual(topics[0]!.partitions.map(({ leaderId }) => leaderId), [1, 3, 3])
+      assert.strictEqual(await coordinator(), 3)
+      const three = await Probe.open(broker.addresses[2]!)
+      assert.strictEqual((await three.end("id", pid, true, 5)).error, 0)
+      assert.deepStrictEqual(await three.visible("t", 1), ["v"])
+      const refused = await Probe.open(broker.addresses[1]!).then(() => "connected", () => "refused")
+      assert.strictEqual(refused, "refused")
+
+      await run(broker.startNode(2))
+      const again = await Probe.open(broker.addresses[1]!)
+      assert.strictEqual((await again.fetch({ partition: 1 })).errorCode, 6)
+      await run(broker.moveLeader("t", 1, 2))
+      assert.deepStrictEqual(await again.visible("t", 1), ["v"])
+      await closeAll([one, three, again])
+    })
+  )
+})
+
 describe("a restart", () => {
   it(
     "comes back on the same port with the same state, markers that were due included",
