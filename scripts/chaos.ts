@@ -76,7 +76,8 @@ const workers = (env: Readonly<Record<string, string>>, logs: string) =>
       const script = join(import.meta.dirname, values.plain ? "chaos/plainWorker.ts" : "../examples/worker.ts")
       const all = Array.from(
         { length: number("workers") },
-        (_, index) => new Worker({ index, script, env, log: join(logs, `worker-${index}.log`) })
+        (_, index) =>
+          new Worker({ index, command: [process.execPath, script], env, log: join(logs, `worker-${index}.log`) })
       )
       for (const worker of all) worker.start()
       return all

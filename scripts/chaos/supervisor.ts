@@ -13,7 +13,8 @@ export const REPLICA_CLASH = 4
 
 export interface WorkerOptions {
   readonly index: number
-  readonly script: string
+  /** What to run, with its arguments. */
+  readonly command: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string>>
   readonly log: string
 }
@@ -40,14 +41,13 @@ export class Worker {
   }
 
   start(): void {
-    const { env, index, log, script } = this.options
+    const { command: [file = "", ...rest], env, index, log } = this.options
     const out = openSync(log, "a")
     // The kernel ends the worker with us even if we are killed; a frozen worker would otherwise stay for ever.
     const bound = existsSync("/usr/bin/setpriv")
-    const args = [process.execPath, script]
     const child = spawn(
-      bound ? "/usr/bin/setpriv" : process.execPath,
-      bound ? ["--pdeathsig", "KILL", ...args] : [script],
+      bound ? "/usr/bin/setpriv" : file,
+      bound ? ["--pdeathsig", "KILL", file, ...rest] : rest,
       { stdio: ["ignore", out, out], env: { ...process.env, ...env, WORKER_INDEX: String(index) } }
     )
     closeSync(out)

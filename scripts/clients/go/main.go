@@ -41,7 +41,7 @@ func must(err error) {
 }
 
 func client(options ...kgo.Opt) *kgo.Client {
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(bootstrap)}, options...)...)
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(bootstrap, ",")...)}, options...)...)
 	must(err)
 	return c
 }
@@ -179,7 +179,7 @@ func transactions() saw {
 
 func session(options ...kgo.Opt) *kgo.GroupTransactSession {
 	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
-		kgo.SeedBrokers(bootstrap),
+		kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
 		kgo.TransactionalID(id),
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(in),
