@@ -115,12 +115,25 @@ export class Raw {
     return answer.responses[0]!.errorCode
   }
 
-  async setTopic(name: string, setting: string, value: string): Promise<number> {
+  /** Settings of a group, as Kafka has them. */
+  async setGroup(name: string, settings: Readonly<Record<string, string>>): Promise<void> {
+    const configs = Object.entries(settings).map(([name, value]) => ({ name, configOperation: 0, value }))
     const answer = await this.client.call(Apis.IncrementalAlterConfigs, 1, {
-      resources: [{ resourceType: 2, resourceName: name, configs: [{ name: setting, configOperation: 0, value }] }],
+      resources: [{ resourceType: 32, resourceName: name, configs }],
       validateOnly: false
     })
-    return answer.responses[0]!.errorCode
+    const { errorCode, errorMessage } = answer.responses[0]!
+    if (errorCode !== 0) throw new Error(`settings of ${name}: ${errorCode} ${errorMessage}`)
+  }
+
+  /** Error and new start of the log. */
+  async deleteRecords(name: string, offset: number, partitionIndex = 0): Promise<ReadonlyArray<number>> {
+    const answer = await this.client.call(Apis.DeleteRecords, 2, {
+      topics: [{ name, partitions: [{ partitionIndex, offset: BigInt(offset) }] }],
+      timeoutMs: 5_000
+    })
+    const found = answer.topics[0]!.partitions[0]!
+    return [found.errorCode, Number(found.lowWatermark)]
   }
 
   /** Error of a topic, then of its partitions. */

@@ -153,9 +153,10 @@ export class World {
     await this.until(async () => (await this.raw.state(id)) === "CompleteAbort")
   }
 
-  /** Time passes for the sessions of group members. */
-  passSessions(millis: number): Promise<void> {
-    return this.advance(millis, "sessions", millis)
+  /** Time passes for the sessions of group members, after what was sent before has arrived. */
+  async passSessions(millis: number): Promise<void> {
+    await this.isServing()
+    await this.advance(millis, "sessions", millis)
   }
 
   private async advance(millis: number, scope: "transactions" | "sessions", wait: number): Promise<void> {

@@ -47,6 +47,16 @@ export const ending = section(ENDING, (check) => {
       }))
   }
 
+  for (const version of [4, 5]) {
+    check(`AddPartitionsToTxn ${version} that only verifies`, (world) =>
+      world.whileEnding(true, 4, async ({ held, producer, topic }) => [
+        await world.raw.add(producer, { [topic]: [0] }, version, true),
+        await world.raw.add(producer, { [held]: [0] }, version, true),
+        await world.raw.add(withEpoch(producer, 1), { [held]: [0] }, version, true),
+        await world.raw.add({ ...producer, producerId: producer.producerId + 999n }, { [held]: [0] }, version, true)
+      ]))
+  }
+
   for (const version of [0, 1, 2, 3, 4]) {
     check(`AddOffsetsToTxn ${version}`, (world) =>
       world.whileEnding(false, 4, ({ producer }) => world.raw.addOffsets(producer, world.group, version)))
@@ -70,5 +80,26 @@ export const ending = section(ENDING, (check) => {
           ends: await world.raw.ends(held)
         })))
     }
+  }
+
+  for (const version of [0, 2, 3, 4, 5]) {
+    check(`TxnOffsetCommit ${version} to a group that is no part of it`, (world) =>
+      world.whileEnding(true, 4, ({ producer, topic }) =>
+        world.raw.txnCommit(producer, { group: world.group, topic, offset: 1 }, version)))
+  }
+
+  for (const committed of [true, false]) {
+    check(`what readers and admins see, ${committed ? "commit" : "abort"}`, (world) =>
+      world.whileEnding(committed, 4, async ({ held, topic }) => {
+        const { state, partitions } = await world.raw.describe(world.id)
+        return {
+          state,
+          partitions,
+          held: await world.raw.fetched({ topic: held }),
+          all: await world.raw.fetched({ topic: held, committed: false }),
+          producers: await world.raw.producers(held),
+          other: await world.raw.ends(topic)
+        }
+      }))
   }
 })

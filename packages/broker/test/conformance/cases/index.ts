@@ -1,10 +1,14 @@
 import { addPartitions } from "./addPartitions.ts"
 import { batches } from "./batches.ts"
+import { classicGroups } from "./classicGroups.ts"
+import { consumerGroups } from "./consumerGroups.ts"
 import { endTxn } from "./endTxn.ts"
+import { fetch, listOffsets } from "./fetch.ts"
 import { idempotence } from "./idempotence.ts"
 import { initProducerId } from "./initProducerId.ts"
 import { ending } from "./ending.ts"
 import { aborting, fenced, timedOut } from "./lostControl.ts"
+import { offsetPairs, txnOffsets } from "./offsets.ts"
 import { transactionalProduce } from "./transactionalProduce.ts"
 
 export const cases = [
@@ -16,6 +20,12 @@ export const cases = [
   ...transactionalProduce,
   ...timedOut,
   ...fenced,
+  ...fetch,
+  ...listOffsets,
+  ...txnOffsets,
+  ...offsetPairs,
+  ...classicGroups,
+  ...consumerGroups,
   ...ending,
   ...aborting
 ]
