@@ -13,6 +13,7 @@ import { outcomes } from "./contract/outcomes.ts"
 import { ownership } from "./contract/ownership.ts"
 import { pipelining } from "./contract/pipelining.ts"
 import { reading } from "./contract/reading.ts"
+import { singleFaults } from "./contract/singleFaults.ts"
 import { takeover } from "./contract/takeover.ts"
 import { wiring } from "./contract/wiring.ts"
 import { make, type Target } from "./contract/World.ts"
@@ -30,6 +31,7 @@ export const cases: ReadonlyArray<Case> = [
   ...reading,
   ...takeover,
   ...wiring,
+  ...singleFaults,
   ...pipelining
 ].toSorted((a, b) => order(a.rule) - order(b.rule))
 

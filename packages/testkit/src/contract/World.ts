@@ -75,6 +75,8 @@ export interface Worker {
   readonly stop: Effect.Effect<void>
   /** Awaits the stream's failure. */
   readonly failure: Effect.Effect<unknown>
+  /** Awaits the stream's end, whatever it is and however long it takes. */
+  readonly exit: Effect.Effect<Exit.Exit<void, unknown>>
   /** The stream's end so far. */
   readonly ended: Effect.Effect<Exit.Exit<void, unknown> | undefined>
 }
@@ -179,6 +181,7 @@ const startWorker = (world: Omit<World, "worker">, options: WorkerOptions) =>
             : Effect.succeed(Cause.squash(exit.cause))
         )
       ),
+      exit: Fiber.await(fiber),
       ended: Effect.sync(() => fiber.pollUnsafe())
     } satisfies Worker
   })
