@@ -123,8 +123,8 @@ export class ReplicaClash extends Schema.TaggedError<ReplicaClash>()("ReplicaCla
  * - `TokenSpent`: a batch was enlisted a second time.
  * - `Nested`: a transaction inside another one's body, hidden behind `Effect.provide`.
  * - `Ended`: an emit from a fiber that outlived its body.
- * - `ForeignBatch`: a batch of another consumer, or of none.
- * - `SecondPartition`: with `fencing: "partition"` a transaction holds one input partition.
+ * - `ForeignBatch`: a batch of a consumer that was started without this session, or of a second consumer.
+ * - `SecondPartition`: with `fencing: "partition"` a transaction holds one input partition; else the partitions of one lane.
  * - `ConsumedAfterEmit`: with `fencing: "partition"` a batch is enlisted before records went out.
  */
 export class TransactionMisuse extends Schema.TaggedError<TransactionMisuse>()("TransactionMisuse", {

@@ -31,6 +31,8 @@ const stopped = () =>
     description: "the lane was fenced before and stays stopped"
   })
 
+const over = new DriverError({ operation: "begin", failure: "Abortable", description: "the transaction was given up" })
+
 /** Suspends until the lane lets it begin. Answers the same `Begun` when asked again. */
 export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effect<Begun, DriverError> =>
   Effect.suspend(() => {
@@ -42,15 +44,20 @@ export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effe
     const partitions = () => runtime === undefined ? [] : session.partitionsOf(entry, runtime)
 
     const begin = Effect.gen(function*() {
+      // A fiber that outlived its body: nobody would end what it begins.
+      if (transaction.over) return yield* over
       lane.dispatch({ _tag: "Began" })
       const open = lane.state().open.at(-1)
       if (open === undefined) return yield* Effect.die(new Error("a transaction that began is open"))
       const { seq, slot } = open
+      // Before begin is answered, so that a revocation waits for it.
+      entry.open.add(transaction)
       const handle = yield* lane.producer(slot).pipe(
         Effect.flatMap((producer) => transaction.bounded("begin", producer.begin)),
         Effect.tapError(() =>
           Effect.sync(() => {
             // Whatever begin did not manage, the producer needs a new epoch before it is asked again.
+            entry.open.delete(transaction)
             lane.dispatch({ _tag: "Touched", seq })
             lane.dispatch({ _tag: "Ended", seq, end: "Failed" })
           })
@@ -64,7 +71,6 @@ export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effe
         startedAt: yield* session.now
       }
       transaction.begun = begun
-      entry.open.add(transaction)
       return begun
     })
 
@@ -79,9 +85,13 @@ export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effe
           if (outcome === "NotOwner") return yield* staleBatch(transaction)
           continue
         }
-        if (!isStale(transaction)) return yield* begin
+        if (!isStale(transaction)) return yield* transaction.alone(begin)
       }
     })
 
-    return Effect.uninterruptible(lane.admission.withPermits(1)(turn))
+    return Effect.acquireUseRelease(
+      restore(lane.admission.take(1)),
+      () => Effect.uninterruptible(turn),
+      () => lane.admission.release(1)
+    )
   })

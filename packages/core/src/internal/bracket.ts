@@ -70,52 +70,57 @@ export const run = <B, E, R>(
         restore,
         begin: (self) => admit(session, self)
       })
-      if (token !== undefined) {
-        if (token.runtime.session !== session.hooks) return yield* unattached
-        yield* transaction.enlist(token)
-        const placed = yield* Effect.result(admit(session, transaction))
-        if (placed._tag === "Failure") {
-          if (!transaction.stale) {
-            return resultOf(yield* Conclusion.failed(session, transaction, placed.failure, "Body"))
+      return yield* Effect.onInterrupt(
+        Effect.gen(function*() {
+          if (token !== undefined) {
+            if (token.runtime.session !== session.hooks) return yield* unattached
+            yield* transaction.enlist(token)
+            const placed = yield* Effect.result(admit(session, transaction))
+            if (placed._tag === "Failure") {
+              if (!transaction.stale) {
+                return resultOf(yield* Conclusion.failed(session, transaction, placed.failure, "Body"))
+              }
+              yield* Conclusion.refuse(transaction)
+              return stale
+            }
           }
-          for (const { fetched } of token.shares) yield* token.runtime.release(fetched)
-          return stale
-        }
-      }
-      const { bodyMs } = session.settings.budgets
-      const startedAt = transaction.begun?.startedAt ?? (yield* session.now)
-      let late = false
-      const overdue = Effect.flatMap(session.now, (now) => {
-        late = true
-        return Effect.fail(
-          new TransactionTimedOut({
-            transactionalId: transaction.begun?.transactionalId ?? session.settings.transactionalIdPrefix,
-            phase: "Body",
-            enforcedBy: "Session",
-            budget: Duration.millis(bodyMs),
-            elapsed: Duration.millis(now - startedAt)
+          const { bodyMs } = session.settings.budgets
+          const startedAt = transaction.begun?.startedAt ?? (yield* session.now)
+          let late = false
+          const overdue = Effect.flatMap(session.now, (now) => {
+            late = true
+            return Effect.fail(
+              new TransactionTimedOut({
+                transactionalId: transaction.begun?.transactionalId ?? session.settings.transactionalIdPrefix,
+                phase: "Body",
+                enforcedBy: "Session",
+                budget: Duration.millis(bodyMs),
+                elapsed: Duration.millis(now - startedAt)
+              })
+            )
           })
-        )
-      })
-      const service = OpenTransaction.service(session, transaction, startedAt + bodyMs)
-      const exit = yield* Effect.provideService(body, Transaction, service).pipe(
-        Effect.timeoutOrElse({ duration: bodyMs, orElse: () => overdue }),
-        Effect.raceFirst(Deferred.await(transaction.cancelled)),
-        restore,
-        Effect.exit
+          const service = OpenTransaction.service(session, transaction, startedAt + bodyMs)
+          const exit = yield* Effect.provideService(body, Transaction, service).pipe(
+            Effect.timeoutOrElse({ duration: bodyMs, orElse: () => overdue }),
+            Effect.raceFirst(Deferred.await(transaction.cancelled)),
+            restore,
+            Effect.exit
+          )
+          transaction.open = false
+          if (Exit.isSuccess(exit) && transaction.misuse === undefined) {
+            const ended = yield* Conclusion.commit(session, transaction)
+            const done: Result<B> = { _tag: "Done", value: exit.value }
+            return ended._tag === "Again" ? again(ended.error) : done
+          }
+          const cause: Cause.Cause<E | Failure> = Exit.isFailure(exit)
+            ? exit.cause
+            : Cause.fail(transaction.misuse ?? nested)
+          const why = late ? "TimedOut" : Cause.hasInterruptsOnly(cause) ? "Interrupted" : "BodyFailed"
+          const redelivery = yield* Conclusion.giveUp(session, transaction, why, describe(cause))
+          return redelivery === undefined ? yield* Effect.failCause(cause) : again(redelivery)
+        }),
+        () => Conclusion.cutOff(session, transaction)
       )
-      transaction.open = false
-      if (Exit.isSuccess(exit) && transaction.misuse === undefined) {
-        const ended = yield* Conclusion.commit(session, transaction)
-        const done: Result<B> = { _tag: "Done", value: exit.value }
-        return ended._tag === "Again" ? again(ended.error) : done
-      }
-      const cause: Cause.Cause<E | Failure> = Exit.isFailure(exit)
-        ? exit.cause
-        : Cause.fail(transaction.misuse ?? nested)
-      const why = late ? "TimedOut" : Cause.hasInterruptsOnly(cause) ? "Interrupted" : "BodyFailed"
-      const redelivery = yield* Conclusion.giveUp(session, transaction, why, describe(cause))
-      return redelivery === undefined ? yield* Effect.failCause(cause) : again(redelivery)
     })
   ).pipe(Effect.withSpan("transaction", {
     attributes: {

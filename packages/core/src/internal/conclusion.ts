@@ -20,7 +20,7 @@ import { admit } from "./admission.ts"
 import * as Failures from "./failures.ts"
 import type { Unresolved } from "./lane.ts"
 import * as Machine from "./laneMachine.ts"
-import type { Begun, Driven, Phase } from "./openTransaction.ts"
+import { type Begun, type Driven, type Phase, predecessorAborted } from "./openTransaction.ts"
 import type { LaneEntry, SessionRuntime } from "./sessionRuntime.ts"
 import * as Telemetry from "./telemetry.ts"
 
@@ -49,8 +49,9 @@ const report = (
     readonly elapsedMs: number
   }) => Outcome
 ) =>
-  Effect.flatMap(transaction.context("Commit"), ({ elapsedMs, transactionalId }) =>
-    Telemetry.record(
+  Effect.flatMap(transaction.context("Commit"), ({ elapsedMs, transactionalId }) => {
+    transaction.told = true
+    return Telemetry.record(
       tell({
         transactionalId,
         partitions: transaction.shares.map(({ fetched: { partition, topic } }) => ({ topic, partition })),
@@ -58,14 +59,18 @@ const report = (
         elapsedMs
       }),
       session.settings.onOutcome
-    ))
+    )
+  })
 
 const release = (transaction: Driven) =>
   Effect.forEach(transaction.shares, ({ fetched }) => transaction.runtime?.release(fetched) ?? Effect.void, {
     discard: true
   })
 
-/** Back to where the batches began; the offsets of the group stand there, since nothing of this transaction committed. */
+/**
+ * Back to where the batches began; the offsets of the group stand there, since nothing of this transaction committed.
+ * Once: a partition that was rewound since, by whoever repaired the lane, is left alone.
+ */
 const rewind = (transaction: Driven) =>
   Effect.forEach(
     transaction.shares,
@@ -84,12 +89,6 @@ const notHeld = new DriverError({
   description: "the group gave the partition away since the batch was delivered"
 })
 
-const doomed = new DriverError({
-  operation: "commit",
-  failure: "Abortable",
-  description: "the transaction before it in its lane was aborted"
-})
-
 /** A batch's ownership, asked again at each step: a current generation is not ownership (R1). */
 const stillHeld = (transaction: Driven) =>
   Effect.suspend(() =>
@@ -103,7 +102,7 @@ const stillHeld = (transaction: Driven) =>
 const leaveFor = (begun: Begun, step: "Offer" | "End") =>
   Effect.flatMap(
     begun.entry.lane.leave((lane) => Machine.may(lane, begun.seq, step)),
-    (leave) => leave === "Now" ? Effect.void : Effect.fail(doomed)
+    (leave) => leave === "Now" ? Effect.void : Effect.fail(predecessorAborted)
   )
 
 /** Where this transaction's token stands once it has committed: on its first offset. */
@@ -201,6 +200,28 @@ export const commit = (session: SessionRuntime, transaction: Driven): Effect.Eff
     return committed
   })
 
+/** Its batch was not ours any more when it was to begin: what is still ours of it is read again. */
+export const refuse = (transaction: Driven): Effect.Effect<void> =>
+  Effect.andThen(rewind(transaction), release(transaction))
+
+/** Interrupted where no request was under way: before it began, or while it waited for the lane to be repaired. */
+export const cutOff = (session: SessionRuntime, transaction: Driven): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    transaction.over = true
+    yield* refuse(transaction)
+    if (transaction.told) return
+    yield* report(session, transaction, (common) => ({
+      ...common,
+      _tag: "Aborted",
+      reason: "Interrupted",
+      description: "interrupted before it began"
+    }))
+  })
+
+/** Nothing may follow the abort, so whatever a fiber that outlived the body does is waited out. */
+const abort = (transaction: Driven, { handle }: Begun) =>
+  Effect.exit(transaction.alone(transaction.bounded("abort", handle.abort)))
+
 const finish = (transaction: Driven, entry: LaneEntry, event: Machine.Event) => {
   entry.open.delete(transaction)
   entry.lane.dispatch(event)
@@ -214,29 +235,30 @@ export const giveUp = (
   description: string
 ): Effect.Effect<Failure | undefined, Failure> =>
   Effect.gen(function*() {
-    const { begun, poison } = transaction
-    if (poison !== undefined && why === "BodyFailed" && Failures.isTransient(poison.error)) {
+    const { poison } = transaction
+    const mendable = poison !== undefined && (Failures.isTransient(poison.error) || poison.error.failure === "Fenced")
+    if (mendable && why === "BodyFailed") {
       const ended = yield* failed(session, transaction, poison.error, poison.phase)
       return ended._tag === "Again" ? ended.error : undefined
     }
     const cancelled = yield* Deferred.isDone(transaction.cancelled)
+    transaction.over = true
+    const begun = yield* transaction.alone(Effect.sync(() => transaction.begun))
     if (begun !== undefined) {
-      const { entry, handle, seq } = begun
-      const aborted = yield* Effect.exit(transaction.bounded("abort", handle.abort))
-      const clean = Exit.isSuccess(aborted) && poison === undefined
-      yield* report(session, transaction, (common) => ({
-        ...common,
-        _tag: "Aborted",
-        reason: cancelled ? "Rebalanced" : why,
-        description
-      }))
+      const { entry, seq } = begun
+      const clean = Exit.isSuccess(yield* abort(transaction, begun)) && poison === undefined
       finish(transaction, entry, { _tag: "Ended", seq, end: clean ? "AbortedCleanly" : "Failed" })
-      if (entry.lane.state().status !== "Ready" && why !== "Interrupted") {
-        yield* Effect.ignore(settle(session, transaction, entry))
-      }
     }
-    yield* rewind(transaction)
-    yield* release(transaction)
+    yield* report(session, transaction, (common) => ({
+      ...common,
+      _tag: "Aborted",
+      reason: cancelled ? "Rebalanced" : why,
+      description
+    }))
+    if (begun !== undefined && begun.entry.lane.state().status !== "Ready" && why !== "Interrupted") {
+      yield* Effect.ignore(settle(session, transaction, begun.entry))
+    }
+    yield* refuse(transaction)
     return cancelled
       ? new TransactionAborted({
         transactionalId: begun?.transactionalId ?? session.settings.transactionalIdPrefix,
@@ -298,9 +320,11 @@ export const failed = (
           description
         })
       )
+    transaction.over = true
     if (begun !== undefined) {
       if (inDoubt) lane.unresolved.set(transaction.token, place)
-      else if (!fence) yield* Effect.ignore(transaction.bounded("abort", begun.handle.abort))
+      else if (!fence) yield* abort(transaction, begun)
+      finish(transaction, entry, { _tag: "Ended", seq: begun.seq, end: "Failed" })
     }
     if (!inDoubt) {
       yield* report(session, transaction, (common) => ({
@@ -310,7 +334,6 @@ export const failed = (
         description: error.description
       }))
     }
-    if (begun !== undefined) finish(transaction, entry, { _tag: "Ended", seq: begun.seq, end: "Failed" })
     // A producer's lane has no assignment to ask: an init would fence the newer owner, so the lane stops (R9).
     if (fence && !timedOut && runtime === undefined) {
       lane.dispatch({ _tag: "Stopped" })
@@ -319,7 +342,7 @@ export const failed = (
     const settled = yield* Effect.result(settle(session, transaction, entry)).pipe(
       Effect.onInterrupt(() => inDoubt ? unknown("interrupted before it could be resolved") : Effect.void)
     )
-    yield* release(transaction)
+    yield* refuse(transaction)
     const clash = fence || error.failure === "Rebalanced" ? yield* runtime?.clash ?? Effect.undefined : undefined
     if (clash !== undefined) return yield* clash
 

@@ -30,6 +30,8 @@ export interface EmitBuffer {
     records: ReadonlyArray<Topic.OutRecord<K, V>>
   ) => Result.Result<number, EncodeError>
   readonly take: () => ReadonlyArray<Chunk>
+  /** Bytes that were not taken yet. */
+  readonly waiting: () => number
   /** Records added in all. */
   readonly count: () => number
   /** A topic that records went to. */
@@ -79,6 +81,7 @@ export const make = (): EmitBuffer => {
       bytes = 0
       return taken
     },
+    waiting: () => bytes,
     count: () => count,
     anyTopic: () => anyTopic
   }

@@ -14,7 +14,13 @@ import {
   Unauthorized
 } from "../KafkaError.ts"
 import type { KafkaError } from "../KafkaError.ts"
-import { type AbortReason, ProducerFenced, TransactionAborted, TransactionTimedOut } from "../TransactionError.ts"
+import {
+  type AbortReason,
+  ProducerFenced,
+  TransactionAborted,
+  type TransactionError,
+  TransactionTimedOut
+} from "../TransactionError.ts"
 
 const code = (error: DriverError) => error.code === undefined ? {} : { code: error.code }
 const cause = (error: DriverError) => error.cause === undefined ? {} : { cause: error.cause }
@@ -107,9 +113,14 @@ const reasons: Readonly<Record<TransactionContext["phase"], AbortReason>> = {
   Commit: "CommitRefused"
 }
 
+/** The operation that failed when a transaction is given up because the one before it in its lane did not commit (S7). */
+export const predecessor = "predecessor"
+
 /** A failed step's reason, as an outcome names it. */
-export const abortReason = (error: DriverError, phase: TransactionContext["phase"]): AbortReason =>
-  error.failure === "Rebalanced" ? "Rebalanced" : error.failure === "Unavailable" ? "Unavailable" : reasons[phase]
+export const abortReason = (error: DriverError, phase: TransactionContext["phase"]): AbortReason => {
+  if (error.operation === predecessor) return "PredecessorAborted"
+  return error.failure === "Rebalanced" || error.failure === "Unavailable" ? error.failure : reasons[phase]
+}
 
 /** A failed step as the abort it leads to, or as the error that no retry mends. */
 export const toAborted = (
@@ -133,6 +144,17 @@ export const toAborted = (
       })
   }
 }
+
+/** A failed step as its body sees it, before anybody asked whose fence it is. */
+export const toEmitError = (
+  error: DriverError,
+  context: TransactionContext
+): TransactionError | Unauthorized | InvalidRecord | Misconfigured =>
+  error.failure !== "Fenced"
+    ? toAborted(error, context)
+    : isCoordinatorTimeout(error, context)
+    ? coordinatorTimedOut(context)
+    : fenced(context.transactionalId, "Unknown", error)
 
 /** Whether a later attempt of the same work can succeed without anybody's help. */
 export const isTransient = (error: DriverError): boolean => {

@@ -33,6 +33,7 @@ export interface Begun {
 }
 
 export interface OpenTransaction {
+  readonly shares: ReadonlyArray<Share>
   /** Ends the body, which may then only abort. */
   readonly abandon: (reason: AbortReason, description: string) => Effect.Effect<void>
 }
@@ -53,7 +54,12 @@ export interface Driven extends OpenTransaction {
   misuse: TransactionMisuse | undefined
   /** Its batch was not ours any more when it was to begin. */
   stale: boolean
+  /** Its body runs. */
   open: boolean
+  /** Given up: a fiber that outlived the body neither begins nor sends any more. */
+  over: boolean
+  /** Its outcome was told. */
+  told: boolean
   readonly enlist: (token: Token) => Effect.Effect<void, TransactionMisuse>
   readonly cancelled: Deferred.Deferred<never, TransactionAborted>
   readonly emit: (
@@ -63,10 +69,19 @@ export interface Driven extends OpenTransaction {
   readonly consumed: (batch: Batch<unknown>) => Effect.Effect<void, EmitError>
   /** Hands what waits to the driver, in order. */
   readonly drain: Effect.Effect<void, DriverError>
+  /** Its driver takes one call at a time, whatever fibers a body has. */
+  readonly alone: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly context: (phase: Phase) => Effect.Effect<Failures.TransactionContext>
   /** Bounds a request by what is left of the transaction timeout; no answer by then is an unknown outcome. */
   readonly bounded: <A>(operation: string, effect: Effect.Effect<A, DriverError>) => Effect.Effect<A, DriverError>
 }
+
+/** With two open, the younger one's offsets would skip the records of the older one. */
+export const predecessorAborted = new DriverError({
+  operation: Failures.predecessor,
+  failure: "Abortable",
+  description: "the transaction before it in its lane was aborted"
+})
 
 const ended = () =>
   new TransactionMisuse({
@@ -120,31 +135,35 @@ export const make = (
       })
     })
 
-  const drain: Driven["drain"] = lock.withPermits(1)(Effect.suspend(() => {
-    const { begun } = self
-    if (begun === undefined) return Effect.void
-    const chunks = self.buffer.take()
-    if (chunks.length === 0) return Effect.void
-    const { entry, handle, seq } = begun
-    return Effect.gen(function*() {
-      const leave = yield* entry.lane.leave((lane) => Machine.may(lane, seq, "Send"))
-      if (leave !== "Now") {
-        return yield* new DriverError({
-          operation: "send",
-          failure: "Abortable",
-          description: "the transaction before it in its lane was aborted"
-        })
-      }
-      entry.lane.dispatch({ _tag: "Touched", seq })
-      for (const chunk of chunks) yield* bounded("send", handle.send(chunk.topic, chunk.records))
-    }).pipe(Effect.tapError(poisoned("Send")))
-  })).pipe(
+  const alone: Driven["alone"] = lock.withPermits(1)
+
+  const send = ({ entry, handle, seq }: Begun) =>
     // A send that was cut off could land behind the abort, in the next transaction of the same epoch.
-    Effect.uninterruptible
+    Effect.uninterruptible(Effect.suspend(() => {
+      entry.lane.dispatch({ _tag: "Touched", seq })
+      return Effect.forEach(self.buffer.take(), ({ records, topic }) => bounded("send", handle.send(topic, records)), {
+        discard: true
+      })
+    }))
+
+  const drain: Driven["drain"] = alone(Effect.suspend(() => {
+    const { begun } = self
+    if (begun === undefined || self.over || self.buffer.waiting() === 0) return Effect.void
+    return begun.entry.lane.leave((lane) => Machine.may(lane, begun.seq, "Send")).pipe(
+      Effect.flatMap((leave) => leave === "Now" ? send(begun) : Effect.fail(predecessorAborted)),
+      Effect.tapError(poisoned("Send"))
+    )
+  }))
+
+  const beginning = Effect.suspend(() => options.begin(self)).pipe(
+    Effect.tapError((error) => self.over ? Effect.void : poisoned("Body")(error))
   )
 
-  const asEmitError = (phase: Phase) => (error: DriverError) =>
-    Effect.flatMap(context(phase), (at) => Effect.fail(Failures.toAborted(error, at)))
+  const asEmitError = (phase: Phase) => (error: DriverError): Effect.Effect<never, EmitError> =>
+    Effect.flatMap(
+      context(phase),
+      (at) => Effect.fail(self.over ? ended() : Failures.toEmitError(error, at))
+    )
 
   const emit: Driven["emit"] = (add) =>
     Effect.suspend((): Effect.Effect<void, EmitError> => {
@@ -153,20 +172,21 @@ export const make = (
       const added = add(self.buffer)
       if (Result.isFailure(added)) return Effect.fail(added.failure)
       if (added.success < flushBytes) return Effect.void
-      return options.begin(self).pipe(
-        Effect.andThen(drain),
-        Effect.catch(asEmitError("Send"))
-      )
+      return Effect.catch(Effect.andThen(beginning, drain), asEmitError("Send"))
     })
 
   const flush: Driven["flush"] = Effect.suspend((): Effect.Effect<void, EmitError> => {
     if (!self.open) return Effect.fail(ended())
     if (self.poison !== undefined) return asEmitError(self.poison.phase)(self.poison.error)
     if (self.buffer.count() === 0) return Effect.void
-    return options.begin(self).pipe(
+    return beginning.pipe(
       Effect.tap(() => drain),
       Effect.flatMap(({ handle }) =>
-        Effect.uninterruptible(Effect.tapError(bounded("flush", handle.flush), poisoned("Send")))
+        alone(Effect.suspend(() =>
+          self.open
+            ? Effect.uninterruptible(Effect.tapError(bounded("flush", handle.flush), poisoned("Send")))
+            : Effect.void
+        ))
       ),
       Effect.catch(asEmitError("Send"))
     )
@@ -184,19 +204,21 @@ export const make = (
     if (token.runtime.session !== session.hooks) {
       return refuse("ForeignBatch", "the batch comes from a consumer that was started without this session beside it")
     }
-    if (byPartition) {
-      const [first] = self.shares.length > 0 ? self.shares : token.shares
-      const strange = token.shares.find(({ fetched }) =>
-        first === undefined || fetched.topic !== first.fetched.topic || fetched.partition !== first.fetched.partition
-      )
-      if (strange !== undefined) {
-        return refuse(
-          "SecondPartition",
-          "this driver fences by partition: a transaction holds the offsets of one input partition"
-        )
-      }
+    if (self.runtime !== undefined && self.runtime !== token.runtime) {
+      return refuse("ForeignBatch", "a transaction holds the offsets of one consumer, and those of another are in it")
     }
-    if (self.begun !== undefined && token.shares.some((share) => session.laneOf(share.fetched) !== self.begun?.entry)) {
+    // A lane keeps the order of its partitions' offsets, so a transaction is of one lane.
+    const [first] = self.shares.length > 0 ? self.shares : token.shares
+    const home = first === undefined ? undefined : session.laneOf(first.fetched)
+    if (token.shares.some(({ fetched }) => session.laneOf(fetched) !== home)) {
+      return refuse(
+        "SecondPartition",
+        byPartition
+          ? "this driver fences by partition: a transaction holds the offsets of one input partition"
+          : "its partitions belong to another lane; a transaction holds the offsets of one"
+      )
+    }
+    if (self.begun !== undefined && home !== self.begun.entry) {
       return refuse("ConsumedAfterEmit", "enlist the batch before the transaction sends records")
     }
     token.spent = true
@@ -217,6 +239,9 @@ export const make = (
     poison: undefined,
     misuse: undefined,
     open: true,
+    over: false,
+    told: false,
+    alone,
     cancelled,
     emit,
     flush,

@@ -70,6 +70,8 @@ export const make = (options: Options = {}) => {
   const coordinators = new Map<string, Coordinated>()
   const offsets = new Map<string, { position: number; offset: bigint; metadata: string }>()
   const requests: Array<Request> = []
+  /** Calls of one transaction that ran side by side, which the port rules out. */
+  const overlaps: Array<string> = []
   const wakers = new Set<() => void>()
   let nextPid = 1n
   let position = 0
@@ -139,10 +141,18 @@ export const make = (options: Options = {}) => {
       if (found === undefined || mine === undefined) return fail(operation, "Fatal")
       return found.epoch === mine.epoch ? found : fail(operation, "Fenced", 47)
     }
+    let calling: Request["op"] | undefined
     const guarded = <A>(op: Request["op"], apply: (coordinated: Coordinated) => A | Driver.DriverError) =>
-      request({ op, id }, () => {
-        const coordinated = own(op)
-        return coordinated instanceof Driver.DriverError ? coordinated : apply(coordinated)
+      Effect.suspend(() => {
+        if (calling !== undefined) overlaps.push(`${op} while ${calling}`)
+        const before = calling
+        calling = op
+        return request({ op, id }, () => {
+          const coordinated = own(op)
+          return coordinated instanceof Driver.DriverError ? coordinated : apply(coordinated)
+        }).pipe(Effect.ensuring(Effect.sync(() => {
+          calling = before
+        })))
       })
     return {
       transactionalId: id,
@@ -174,7 +184,7 @@ export const make = (options: Options = {}) => {
               })
             }
           }),
-        flush: Effect.void,
+        flush: guarded("flush", () => undefined),
         sendOffsets: (spent) =>
           guarded("offsets", (coordinated) => {
             coordinated.transaction ??= { state: "Open" }
@@ -404,6 +414,7 @@ export const make = (options: Options = {}) => {
   return {
     layer,
     requests,
+    overlaps,
     createTopic: (name: string, count = partitions) => {
       topics.set(name, count)
     },
@@ -463,5 +474,3 @@ export const make = (options: Options = {}) => {
     deferred: <A = void>() => Deferred.makeUnsafe<A>()
   }
 }
-
-export type MemoryKafka = ReturnType<typeof make>
