@@ -10,13 +10,13 @@ const { Driver, IdempotentProducer, KafkaError, TransactionError } = Core
 const samples: Readonly<Record<string, Error>> = {
   KafkaUnavailable: new KafkaError.KafkaUnavailable({
     operation: "connect",
-    description: "Connect could not be sent: Connection error: connect ECONNREFUSED 127.0.0.1:9092"
+    description: "Connect to 127.0.0.1:9092 failed: Connection error: connect ECONNREFUSED 127.0.0.1:9092"
   }),
   Unauthorized: new KafkaError.Unauthorized({
     operation: "init",
     code: 53,
     description:
-      `InitProducerId was answered with 53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED for transactional.id "app-0"`
+      `InitProducerId was answered with 53 TRANSACTIONAL_ID_AUTHORIZATION_FAILED for transactional.id "app-0": the principal needs Write on this transactional.id`
   }),
   Misconfigured: new KafkaError.Misconfigured({
     setting: "bodyTimeout",
@@ -50,7 +50,7 @@ const samples: Readonly<Record<string, Error>> = {
     topic: "invoices",
     code: 10,
     description:
-      "Produce was answered with 10 MESSAGE_TOO_LARGE for invoices-0: the record is larger than the topic's max.message.bytes"
+      "Produce was answered with 10 MESSAGE_TOO_LARGE for topic invoices-0: the record is larger than the topic's max.message.bytes"
   }),
   OffsetOutOfRange: new KafkaError.OffsetOutOfRange({
     topic: "orders",

@@ -129,17 +129,20 @@ const classOf = (failure: Failure, kind: "read" | "write"): Driver.FailureClass 
 }
 
 const advice = (failureClass: Driver.FailureClass, failure: Failure): string => {
+  const { api, resource, sent } = failure
+  const request = resource === undefined ? api : `${api} to ${resource}`
+  const why = text(failure.cause)
   switch (failureClass) {
     case "Unauthorized":
-      return `${failure.api} was refused while authenticating: ${text(failure.cause)}; check the sasl options`
+      return `${request} was refused while authenticating: ${why}; check the sasl options`
     case "Misconfigured":
-      return `${failure.api} could not connect over TLS: ${text(failure.cause)}; check the ssl options`
+      return `${request} was given up in TLS: ${why}; check the ssl options`
     case "UnknownOutcome":
-      return `${failure.api} was sent and not answered: ${text(failure.cause)}`
+      return `${request} was sent and not answered: ${why}`
     default:
-      return failure.sent
-        ? `${failure.api} was not answered: ${text(failure.cause)}`
-        : `${failure.api} could not be sent: ${text(failure.cause)}`
+      return sent
+        ? `${request} was not answered: ${why}`
+        : `${request} ${api === "Connect" ? "failed" : "could not be sent"}: ${why}`
   }
 }
 

@@ -139,20 +139,22 @@ export const makeLinks = (options: LinkOptions): Links => {
       socket === undefined || !(socket.destroyed || socket.readableEnded || socket.writableEnded)
     )
 
-  const authenticate = (link: Link): Effect.Effect<Link, Failure> =>
-    during(link, "Connect", () => link.broker.connect(), () => false).pipe(
+  const authenticate = (link: Link): Effect.Effect<Link, Failure> => {
+    const { host, port } = link.address
+    return during(link, "Connect", () => link.broker.connect(), () => false).pipe(
       Effect.timeoutOrElse({
         duration: options.connectionTimeout * 2,
         orElse: () => {
           retire(link)
-          const { host, port } = link.address
           return Effect.fail(
-            unanswered("Connect", false, new Error(`${host}:${port} accepted a connection and did not answer`))
+            unanswered("Connect", false, new Error("the connection was accepted, and nothing was answered"))
           )
         }
       }),
+      Effect.mapError((failure): Failure => ({ ...failure, resource: `${host}:${port}` })),
       Effect.as(link)
     )
+  }
 
   return {
     connect: (node, address) =>

@@ -6,13 +6,9 @@ import { once } from "node:events"
 import { join } from "node:path"
 import { describeLive, liveBootstrap } from "../../../../scripts/vitest/live.ts"
 import { committedValues } from "../support/kafka.ts"
-import { world } from "./support.ts"
+import { until, world } from "./support.ts"
 
 const root = join(import.meta.dirname, "../../../..")
-
-/** Repeats until it holds; the test's own time-out ends it otherwise. */
-const until = <E>(holds: Effect.Effect<boolean, E>): Effect.Effect<void, E> =>
-  Effect.flatMap(holds, (yes) => yes ? Effect.void : Effect.andThen(Effect.sleep(50), until(holds)))
 
 /** The example worker as a process; killed with the test's scope. */
 const worker = (env: Readonly<Record<string, string>>) =>

@@ -12,6 +12,10 @@ export interface Overrides {
   readonly driver?: Partial<KafkaJs.Options>
 }
 
+/** Repeats until it holds; the test's own time-out ends it otherwise. */
+export const until = <E>(holds: Effect.Effect<boolean, E>): Effect.Effect<void, E> =>
+  Effect.flatMap(holds, (yes) => yes ? Effect.void : Effect.andThen(Effect.sleep(50), until(holds)))
+
 /** A probe, names nobody else uses, and the layers of a pipeline as its user writes them. */
 export const world = (topics: Readonly<Record<string, number>>) =>
   Effect.gen(function*() {
