@@ -17,6 +17,8 @@ export class RecordView {
   readonly batch: RecordBatch
   /** The bytes the positions below are in: the frame, or what a compressed batch was decompressed to. */
   readonly bytes: Uint8Array
+  /** Where this record starts in `bytes`: with it, another view can be pointed at it later. */
+  start = 0
   /** This record's offset less the batch's base offset. */
   offsetDelta = 0
   keyStart = 0
@@ -38,6 +40,7 @@ export class RecordView {
 
   /** Points this view at the record that starts at `start` and answers where the next one starts. */
   read(start: number, limit: number): number {
+    this.start = start
     this.at = start
     this.end = limit
     const size = this.varint()

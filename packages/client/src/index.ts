@@ -1,0 +1,2 @@
+export * as KafkaClient from "./KafkaClient.ts"
+export * as Transport from "./Transport.ts"
