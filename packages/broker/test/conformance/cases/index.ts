@@ -1,14 +1,18 @@
 import { addPartitions } from "./addPartitions.ts"
+import { admin, topics } from "./admin.ts"
 import { batches } from "./batches.ts"
 import { classicGroups } from "./classicGroups.ts"
 import { consumerGroups } from "./consumerGroups.ts"
 import { endTxn } from "./endTxn.ts"
+import { exhaustion } from "./exhaustion.ts"
 import { fetch, listOffsets } from "./fetch.ts"
 import { idempotence } from "./idempotence.ts"
 import { initProducerId } from "./initProducerId.ts"
 import { ending } from "./ending.ts"
 import { aborting, fenced, timedOut } from "./lostControl.ts"
 import { offsetPairs, txnOffsets } from "./offsets.ts"
+import { transactionsTest } from "./transactionsTest.ts"
+import { wire } from "./wire.ts"
 import { transactionalProduce } from "./transactionalProduce.ts"
 
 export const cases = [
@@ -26,6 +30,11 @@ export const cases = [
   ...offsetPairs,
   ...classicGroups,
   ...consumerGroups,
+  ...admin,
+  ...topics,
+  ...wire,
+  ...transactionsTest,
+  ...exhaustion,
   ...ending,
   ...aborting
 ]
