@@ -8,12 +8,12 @@ import {
   transactionally,
   withTransaction
 } from "@exactly-once/core"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Fiber, Layer, Stream } from "effect"
 import { afterAll, beforeAll } from "vitest"
 import { describeLive } from "../../../../scripts/vitest/live.ts"
 import { bytes, committedValues } from "../support/kafka.ts"
 import { type Right, rights, type Use } from "./rights.ts"
-import { allow, type Guarded, scene, startGuarded } from "./support.ts"
+import { allow, type Guarded, revoke, scene, startGuarded } from "./support.ts"
 
 type Scene = Effect.Success<ReturnType<typeof scene>>
 
@@ -101,4 +101,37 @@ describeLive("rights that each layer takes", () => {
         })
     )
   }
+
+  it.live.each(rights.transactionally)(
+    "a pipeline that loses $operation on $resource $name ends unauthorized, and its successor loses nothing",
+    (taken) =>
+      Effect.gen(function*() {
+        const made = yield* prepared
+        const { consumer, name, probe, session } = made
+        yield* allow(guarded.cluster, "alice", rights.transactionally.map((right) => named(right, made)))
+        const copy = (count: number) =>
+          CommittedConsumer.batches(Topic.string(name("in"))).pipe(
+            transactionally((batch) =>
+              Transaction.emit(Topic.string(name("out")), batch.records.map(({ key, value }) => ({ key, value })))
+            ),
+            Stream.take(count),
+            Stream.runDrain,
+            Effect.provide(Layer.fresh(Layer.mergeAll(session, consumer)))
+          )
+        const running = yield* Effect.forkChild(Effect.flip(copy(1_000)))
+        const committed = Effect.map(probe.committed(name("group"), name("in"), 0), ({ offset }) => offset)
+        while ((yield* committed) !== 1n) yield* Effect.sleep(20)
+        yield* revoke(guarded.cluster, "alice", named(taken, made))
+        yield* probe.produce(name("in"), 0, [{ key: bytes("k"), value: bytes("w") }])
+        const error = yield* Effect.timeout(Fiber.join(running), "15 seconds")
+        assert.instanceOf(error, KafkaError.Unauthorized)
+        for (const part of [words[taken.resource], named(taken, made).name, taken.operation]) {
+          assert.include(String(error), part)
+        }
+        assert.strictEqual(yield* committed, 1n)
+        yield* allow(guarded.cluster, "alice", [named(taken, made)])
+        yield* Effect.timeout(copy(1), "15 seconds")
+        assert.deepStrictEqual(yield* committedValues(probe, name("out")), ["v", "w"])
+      })
+  )
 })

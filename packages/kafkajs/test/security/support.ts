@@ -2,7 +2,15 @@ import { CommittedConsumer, IdempotentProducer, TransactionalSession } from "@ex
 import { KafkaJs } from "@exactly-once/kafkajs"
 import { Probe } from "@exactly-once/testkit"
 import { Effect, Layer, Redacted } from "effect"
-import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from "kafkajs"
+import {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  type Admin,
+  Kafka,
+  logLevel,
+  ResourcePatternTypes
+} from "kafkajs"
 import { execFileSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -109,19 +117,31 @@ const entry = (user: string, grant: Right) => ({
   permissionType: AclPermissionTypes.ALLOW
 })
 
-/** Gives a user these rights, and waits until the broker knows them. */
-export const allow = (cluster: Cluster, user: string, grants: ReadonlyArray<Right>) =>
-  grants.length === 0 ? Effect.void : Effect.promise(async () => {
+const asAdmin = <A>(cluster: Cluster, use: (admin: Admin) => Promise<A>) =>
+  Effect.promise(async () => {
     const admin = new Kafka({ brokers: [...addresses(cluster.bootstrap)], logLevel: logLevel.NOTHING }).admin()
     await admin.connect()
     try {
-      await admin.createAcls({ acl: grants.map((grant) => entry(user, grant)) })
-      for (const grant of grants) {
-        while ((await admin.describeAcls(entry(user, grant))).resources.length === 0) continue
-      }
+      return await use(admin)
     } finally {
       await admin.disconnect()
     }
+  })
+
+/** Gives a user these rights, and waits until the broker knows them. */
+export const allow = (cluster: Cluster, user: string, grants: ReadonlyArray<Right>) =>
+  grants.length === 0 ? Effect.void : asAdmin(cluster, async (admin) => {
+    await admin.createAcls({ acl: grants.map((grant) => entry(user, grant)) })
+    for (const grant of grants) {
+      while ((await admin.describeAcls(entry(user, grant))).resources.length === 0) continue
+    }
+  })
+
+/** Takes a right away. */
+export const revoke = (cluster: Cluster, user: string, right: Right) =>
+  asAdmin(cluster, async (admin) => {
+    await admin.deleteAcls({ filters: [entry(user, right)] })
+    while ((await admin.describeAcls(entry(user, right))).resources.length > 0) continue
   })
 
 /** Topics, names nobody else uses, and alice's layers. */
