@@ -76,12 +76,12 @@ export class Worker {
     return true
   }
 
-  /** Stops the process for a while. Whether it was there, and came back from it. */
-  async freeze(ms: number): Promise<boolean> {
+  /** Stops the process for so many milliseconds, or until something has come about. Whether it was there, and came back. */
+  async freeze(span: number | Promise<unknown>): Promise<boolean> {
     const { child } = this
     if (child === undefined || !child.kill("SIGSTOP")) return false
     this.frozen = true
-    await sleep(ms)
+    await (typeof span === "number" ? sleep(span) : span)
     this.frozen = false
     return child.kill("SIGCONT")
   }

@@ -5,11 +5,13 @@ Ends with 3 when it was fenced or is otherwise beyond repair, so that a supervis
 import os
 import signal
 import sys
+import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 ENV = os.environ
 SESSION_MS = int(ENV["SESSION_TIMEOUT_MS"])
+TXN_MS = 100
 FATAL = 3
 stopping = False
 
@@ -37,6 +39,10 @@ def offsets_after(messages):
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in after.items()]
 
 
+def consume(consumer, seconds):
+    return [message for message in consumer.consume(50, seconds) if message.error() is None]
+
+
 def rewind(consumer):
     """Back to what is committed: the records of an aborted transaction are read again."""
     for partition in retried(lambda: consumer.committed(consumer.assignment(), 30)):
@@ -44,12 +50,30 @@ def rewind(consumer):
         consumer.seek(TopicPartition(partition.topic, partition.partition, offset))
 
 
-def copy(producer, consumer, messages):
+class Revoked(Exception):
+    """Partitions were taken away while their records were in the transaction."""
+
+
+def copy(producer, consumer, revocations):
+    """One transaction over what arrives within TXN_MS. Answers how many records it copied."""
+    messages = consume(consumer, 0.2)
+    if not messages:
+        return 0
+    revocations.clear()
     producer.begin_transaction()
-    for message in messages:
-        producer.produce(ENV["OUT_TOPIC"], message.value(), message.key())
-    retried(lambda: producer.send_offsets_to_transaction(offsets_after(messages), consumer.consumer_group_metadata(), 30))
+    until = time.monotonic() + TXN_MS / 1000
+    copied = []
+    while messages or time.monotonic() < until:
+        for message in messages:
+            producer.produce(ENV["OUT_TOPIC"], message.value(), message.key())
+        copied += messages
+        messages = consume(consumer, 0.02) if time.monotonic() < until else []
+        # The generation is a new one by now: the coordinator would take offsets that are another member's to commit.
+        if revocations:
+            raise Revoked
+    retried(lambda: producer.send_offsets_to_transaction(offsets_after(copied), consumer.consumer_group_metadata(), 30))
     retried(lambda: producer.commit_transaction(30))
+    return len(copied)
 
 
 def main():
@@ -72,15 +96,15 @@ def main():
            if ENV["GROUP_PROTOCOL"] == "classic" else {}),
     })
     retried(lambda: producer.init_transactions(30))
-    consumer.subscribe([ENV["IN_TOPIC"]])
+    revocations = []
+    consumer.subscribe([ENV["IN_TOPIC"]], on_revoke=lambda _consumer, partitions: revocations.append(partitions))
     copied = 0
     while not stopping:
-        messages = [message for message in consumer.consume(50, 0.2) if message.error() is None]
-        if not messages:
-            continue
         try:
-            copy(producer, consumer, messages)
-            copied += len(messages)
+            copied += copy(producer, consumer, revocations)
+        except Revoked:
+            retried(lambda: producer.abort_transaction(30))
+            rewind(consumer)
         except KafkaException as error:
             print(f"after {copied} records: {error}", flush=True)
             if error.args[0].fatal() or not error.args[0].txn_requires_abort():
