@@ -30,9 +30,11 @@ export interface Guarded {
   readonly stop: () => Promise<void>
 }
 
+const openssl = process.env["OPENSSL"] ?? "openssl"
+
 const authority = (directory: string, name: string): string => {
   const cert = join(directory, `${name}.crt`)
-  execFileSync("openssl", [
+  execFileSync(openssl, [
     ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", `/CN=${name}`],
     ...["-keyout", join(directory, `${name}.key`), "-out", cert]
   ], { stdio: "ignore" })
@@ -42,11 +44,11 @@ const authority = (directory: string, name: string): string => {
 /** A key and a certificate for 127.0.0.1 in one file, as Kafka's PEM key stores want them. */
 const keyStore = (directory: string, signer: string): string => {
   const at = (file: string) => join(directory, file)
-  execFileSync("openssl", [
+  execFileSync(openssl, [
     ...["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"],
     ...["-keyout", at("broker.key"), "-out", at("broker.csr")]
   ], { stdio: "ignore" })
-  execFileSync("openssl", [
+  execFileSync(openssl, [
     ...["x509", "-req", "-in", at("broker.csr"), "-days", "2", "-copy_extensions", "copy", "-CAcreateserial"],
     ...["-CA", at(`${signer}.crt`), "-CAkey", at(`${signer}.key`), "-out", at("broker.crt")]
   ], { stdio: "ignore" })
