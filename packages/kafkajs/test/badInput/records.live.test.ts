@@ -72,6 +72,34 @@ describeLive("records that cannot be processed or written", () => {
       assert.strictEqual(yield* committed(), 3n)
     }))
 
+  it.live("an undecodable record of one partition neither loses nor doubles what is under way on others", () =>
+    Effect.gen(function*() {
+      const { committed, Input, layers, name, Output, probe, put } = yield* world({ in: 3, out: 1 })
+      const values = Array.from({ length: 300 }, (_, i) => `v${i}`)
+      for (const partition of [0, 1, 2]) {
+        yield* put("in", values.filter((_, i) => i % 3 === partition), partition)
+      }
+      yield* put("in", [Uint8Array.of(0xff)], 2)
+      const copy = CommittedConsumer.batches(Input).pipe(
+        transactionally((batch) =>
+          Effect.andThen(
+            Transaction.emit(Output, batch.records.map(({ key, value }) => ({ key, value, partition: 0 }))),
+            Effect.sleep(10)
+          )
+        ),
+        Stream.runDrain,
+        Effect.provide(layers({ consumer: { maxRecords: 20 } })),
+        Effect.timeout("20 seconds")
+      )
+      // Each attempt ends at the same record, and gets on with the rest.
+      for (let attempts = 0; attempts < 30; attempts++) {
+        assert.instanceOf(yield* Effect.flip(copy), KafkaError.DecodeError)
+        if ((yield* committed(0)) === 100n && (yield* committed(1)) === 100n && (yield* committed(2)) >= 100n) break
+      }
+      assert.deepStrictEqual([yield* committed(0), yield* committed(1), yield* committed(2)], [100n, 100n, 100n])
+      assert.deepStrictEqual((yield* committedValues(probe, name("out"))).toSorted(), values.toSorted())
+    }))
+
   it.live("an undecodable key, and bytes that are no text, are told apart from values", () =>
     Effect.gen(function*() {
       const { Input, layers, name, probe } = yield* world({ in: 1 })
