@@ -426,7 +426,7 @@ describe("withTransaction", () => {
       const emit = withTransaction(Transaction.emit(Output, [{ key: "k", value: "v", partition: 0 }]))
       const program = Effect.gen(function*() {
         yield* emit
-        kafka.fence("app-app-0")
+        kafka.fence("app-app-0-producer")
         const inits = kafka.count("init")
         const error = yield* Effect.flip(emit)
         const later = yield* Effect.flip(emit)

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import { DriverError } from "../Driver.ts"
 import { format } from "../TopicPartition.ts"
+import { stopped } from "./lane.ts"
 import * as Machine from "./laneMachine.ts"
 import type { Begun, Driven } from "./openTransaction.ts"
 import type { SessionRuntime } from "./sessionRuntime.ts"
@@ -24,12 +25,7 @@ const staleBatch = (transaction: Driven) => {
   })
 }
 
-const stopped = () =>
-  new DriverError({
-    operation: "begin",
-    failure: "Fenced",
-    description: "the lane was fenced before and stays stopped"
-  })
+const closed = new DriverError({ operation: "begin", failure: "Unavailable", description: "the session is closed" })
 
 const over = new DriverError({ operation: "begin", failure: "Abortable", description: "the transaction was given up" })
 
@@ -40,8 +36,7 @@ export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effe
     const [first] = transaction.shares
     const entry = first === undefined ? session.producerLane : session.laneOf(first.fetched)
     const { lane } = entry
-    const { restore, runtime } = transaction
-    const partitions = () => runtime === undefined ? [] : session.partitionsOf(entry, runtime)
+    const { restore } = transaction
 
     const begin = Effect.gen(function*() {
       // A fiber that outlived its body: nobody would end what it begins.
@@ -79,9 +74,16 @@ export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effe
       while (true) {
         if (isStale(transaction)) return yield* staleBatch(transaction)
         const leave = yield* restore(lane.leave(Machine.mayBegin))
-        if (leave === "Stopped") return yield* stopped()
+        if (session.closed()) return yield* closed
+        if (leave === "Stopped") return yield* stopped
         if (leave === "Recover") {
-          const outcome = yield* restore(lane.recover(runtime, partitions()))
+          const outcome = yield* restore(lane.recover(transaction.runtime, () => session.holdersOf(entry))).pipe(
+            Effect.tapError(() =>
+              Effect.sync(() => {
+                transaction.unmended = true
+              })
+            )
+          )
           if (outcome === "NotOwner") return yield* staleBatch(transaction)
           continue
         }

@@ -8,7 +8,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import { Misconfigured } from "../KafkaError.ts"
 import { Transaction } from "../Transaction.ts"
 import { type TransactionError, TransactionMisuse, TransactionTimedOut } from "../TransactionError.ts"
@@ -31,12 +30,6 @@ const again = (error: Conclusion.Failure): Result<never> => ({ _tag: "Again", er
 const stale: Result<never> = { _tag: "Stale" }
 
 const resultOf = (ended: Conclusion.Ended): Result<never> => ended._tag === "Again" ? again(ended.error) : stale
-
-/** 64 random bits: two transactions never carry the same token, whichever process ran them. */
-const makeToken = Effect.map(
-  Effect.all([Random.nextIntBetween(0, 0xffff_ffff), Random.nextIntBetween(0, 0xffff_ffff)]),
-  ([high, low]) => `eo:${high.toString(16).padStart(8, "0")}${low.toString(16).padStart(8, "0")}`
-)
 
 const nested = new TransactionMisuse({
   reason: "Nested",
@@ -66,7 +59,7 @@ export const run = <B, E, R>(
     Effect.gen(function*() {
       if (Option.isSome(yield* Effect.serviceOption(Transaction))) return yield* nested
       const transaction = OpenTransaction.make(session, {
-        token: yield* makeToken,
+        token: session.makeToken(),
         restore,
         begin: (self) => admit(session, self)
       })

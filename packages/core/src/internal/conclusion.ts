@@ -1,7 +1,6 @@
 /**
  * The ends of a transaction: commit, a clean abort, and the repair after a request that failed.
  */
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -111,7 +110,7 @@ const tokenPlace = (session: SessionRuntime, transaction: Driven, begun: Begun):
   const [first] = transaction.shares
   if (first !== undefined && transaction.runtime !== undefined) {
     const { partition, topic } = first.fetched
-    return { groupId: transaction.runtime.groupId, partition: { topic, partition }, token }
+    return { groupId: transaction.runtime.groupId, partition: { topic, partition }, token, start: first.start }
   }
   const topic = transaction.buffer.anyTopic()
   return topic === undefined
@@ -119,7 +118,8 @@ const tokenPlace = (session: SessionRuntime, transaction: Driven, begun: Begun):
     : {
       groupId: `${session.settings.transactionalIdPrefix}-outcome-${begun.transactionalId}`,
       partition: { topic, partition: 0 },
-      token
+      token,
+      start: undefined
     }
 }
 
@@ -192,7 +192,7 @@ export const commit = (session: SessionRuntime, transaction: Driven): Effect.Eff
     }
     const { entry, seq } = steps.success
     finish(transaction, entry, { _tag: "Ended", seq, end: "Committed" })
-    entry.lane.trouble.redos = 0
+    entry.lane.trouble.failures = 0
     entry.lane.trouble.fences = 0
     entry.lane.trouble.since = undefined
     yield* release(transaction)
@@ -241,7 +241,7 @@ export const giveUp = (
       const ended = yield* failed(session, transaction, poison.error, poison.phase)
       return ended._tag === "Again" ? ended.error : undefined
     }
-    const cancelled = yield* Deferred.isDone(transaction.cancelled)
+    const { abandoned } = transaction
     transaction.over = true
     const begun = yield* transaction.alone(Effect.sync(() => transaction.begun))
     if (begun !== undefined) {
@@ -252,20 +252,18 @@ export const giveUp = (
     yield* report(session, transaction, (common) => ({
       ...common,
       _tag: "Aborted",
-      reason: cancelled ? "Rebalanced" : why,
+      reason: abandoned ?? why,
       description
     }))
     if (begun !== undefined && begun.entry.lane.state().status !== "Ready" && why !== "Interrupted") {
       yield* Effect.ignore(settle(session, transaction, begun.entry))
     }
     yield* refuse(transaction)
-    return cancelled
-      ? new TransactionAborted({
-        transactionalId: begun?.transactionalId ?? session.settings.transactionalIdPrefix,
-        reason: "Rebalanced",
-        description
-      })
-      : undefined
+    return abandoned === undefined ? undefined : new TransactionAborted({
+      transactionalId: begun?.transactionalId ?? session.settings.transactionalIdPrefix,
+      reason: abandoned,
+      description
+    })
   })
 
 /** The lane is ready again, or its partitions are somebody else's. Whoever comes last repairs it. */
@@ -276,22 +274,25 @@ const settle = (
 ): Effect.Effect<"Recovered" | "NotOwner", DriverError> =>
   Effect.gen(function*() {
     const { lane } = entry
-    const { runtime } = transaction
     const leave = yield* lane.leave((state) =>
       state.status === "Ready" || state.status === "Stopped" ? "Now" : state.open.length === 0 ? "Recover" : "Wait"
     )
     if (leave !== "Recover") return "Recovered"
-    return yield* lane.recover(runtime, runtime === undefined ? [] : session.partitionsOf(entry, runtime))
+    return yield* lane.recover(transaction.runtime, () => session.holdersOf(entry))
   }).pipe(transaction.restore)
 
+/** Worth another delivery, until the lane has failed for too long. */
 const recoverable = (session: SessionRuntime, entry: LaneEntry, error: Failure) =>
   Effect.gen(function*() {
     const { trouble } = entry.lane
     const now = yield* session.now
     trouble.since ??= now
-    trouble.redos += 1
-    if (now - trouble.since > session.settings.recoveryTimeoutMs) return yield* Effect.fail(error)
-    return again(error)
+    trouble.failures += 1
+    if (now - trouble.since <= session.settings.recoveryTimeoutMs) return again(error)
+    // Whoever runs the pipeline again begins to count again.
+    trouble.since = undefined
+    trouble.failures = 0
+    return yield* Effect.fail(error)
   })
 
 /** After a request that failed: abort what can be aborted, take new epochs, read back what is in doubt, rewind. */
@@ -339,9 +340,11 @@ export const failed = (
       lane.dispatch({ _tag: "Stopped" })
       return yield* Failures.fenced(context.transactionalId, "NewerInstance", error)
     }
-    const settled = yield* Effect.result(settle(session, transaction, entry)).pipe(
+    const repair = Effect.andThen(transaction.restore(lane.pause), settle(session, transaction, entry))
+    const settled = yield* Effect.result(transaction.unmended ? Effect.fail(error) : repair).pipe(
       Effect.onInterrupt(() => inDoubt ? unknown("interrupted before it could be resolved") : Effect.void)
     )
+    const resolved = lane.resolved.get(transaction.token)
     yield* refuse(transaction)
     const clash = fence || error.failure === "Rebalanced" ? yield* runtime?.clash ?? Effect.undefined : undefined
     if (clash !== undefined) return yield* clash
@@ -357,15 +360,12 @@ export const failed = (
     }
 
     if (inDoubt) {
-      const resolution = lane.resolved.get(transaction.token) ??
-        (yield* lookUp(session, place).pipe(Effect.catch(() => Effect.undefined)))
-      lane.resolved.delete(transaction.token)
-      lane.unresolved.delete(transaction.token)
+      const resolution = resolved ?? (yield* lookUp(session, place).pipe(Effect.catch(() => Effect.undefined)))
       if (resolution === "Committed") {
         yield* report(session, transaction, (common) => ({ ...common, _tag: "Committed", resolved: true }))
         return committed
       }
-      if (resolution === undefined) {
+      if (resolution !== "NotCommitted") {
         return again(yield* unknown("the partition went to another member before the token could be read back"))
       }
       yield* report(session, transaction, (common) => ({
@@ -388,8 +388,15 @@ export const failed = (
     }
     const aborted = Failures.toAborted(error, context)
     if (!Failures.isTransient(error)) return yield* Effect.fail(aborted)
-    return error.failure === "Rebalanced" ? again(aborted) : yield* recoverable(session, entry, aborted)
-  })
+    const follows = error.failure === "Rebalanced" || error === predecessorAborted
+    return follows ? again(aborted) : yield* recoverable(session, entry, aborted)
+  }).pipe(Effect.ensuring(Effect.sync(() => forget(transaction))))
+
+/** Nobody asks any more how it ended. */
+const forget = ({ begun, token }: Driven) => {
+  begun?.entry.lane.unresolved.delete(token)
+  begun?.entry.lane.resolved.delete(token)
+}
 
 /** The token where it would stand. Absent proves nothing when the next owner may have committed over it. */
 const lookUp = (session: SessionRuntime, place: Unresolved): Effect.Effect<"Committed" | undefined, DriverError> =>

@@ -11,7 +11,7 @@ import type { CommittedOffset, DriverError, FetchedBatch, GroupConsumer, GroupMe
 import { type Driver, DriverError as DriverErrorClass } from "../Driver.ts"
 import type { Offset } from "../Offset.ts"
 import { format, type TopicPartition } from "../TopicPartition.ts"
-import { ReplicaClash } from "../TransactionError.ts"
+import { type AbortReason, ReplicaClash } from "../TransactionError.ts"
 import * as Ownership from "./ownership.ts"
 import * as Slices from "./slices.ts"
 
@@ -28,7 +28,13 @@ export interface SessionHooks {
   /** Every open transaction of these partitions has ended (R7). */
   readonly settle: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
   /** Gives up every open transaction of these partitions, without waiting (R6). */
-  readonly abandon: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
+  readonly abandon: (
+    partitions: ReadonlyArray<TopicPartition>,
+    reason: AbortReason,
+    description: string
+  ) => Effect.Effect<void>
+  /** The consumer has ended. */
+  readonly left: (runtime: ConsumerRuntime) => void
 }
 
 export interface ConsumerRuntime {
@@ -185,7 +191,7 @@ export const make = Effect.fnUntraced(function*(
       partitions: partitions.map(format)
     })
     for (const tp of partitions) ownership.drop(tp)
-    if (session !== undefined) yield* session.abandon(partitions)
+    if (session !== undefined) yield* session.abandon(partitions, "Rebalanced", "its partition is not ours any more")
     yield* giveBack(partitions)
     if (session !== undefined) yield* watchForClash
   })
@@ -247,7 +253,10 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         const held = ownership.all()
         for (const tp of held) ownership.revoking(tp)
-        return Effect.andThen(session.abandon(held), session.settle(held))
+        return session.abandon(held, "Interrupted", "the stream of its batches has ended").pipe(
+          Effect.andThen(session.settle(held)),
+          Effect.ensuring(Effect.sync(() => session.left(runtime)))
+        )
       })
     )
   }
@@ -255,7 +264,7 @@ export const make = Effect.fnUntraced(function*(
   yield* Effect.forkScoped(
     Effect.forever(
       Effect.flatMap(consumer.poll, (fetched) => Queue.offerAll(ready, fetched.flatMap(slices.admit)))
-    ).pipe(Effect.catch(fail))
+    ).pipe(Effect.catchCause((cause) => Queue.failCause(ready, cause)))
   )
   return runtime
 })

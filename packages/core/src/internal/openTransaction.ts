@@ -54,6 +54,8 @@ export interface Driven extends OpenTransaction {
   misuse: TransactionMisuse | undefined
   /** Its batch was not ours any more when it was to begin. */
   stale: boolean
+  /** Its lane could not be repaired before it was to begin, for as long as that is tried. */
+  unmended: boolean
   /** Its body runs. */
   open: boolean
   /** Given up: a fiber that outlived the body neither begins nor sends any more. */
@@ -62,6 +64,8 @@ export interface Driven extends OpenTransaction {
   told: boolean
   readonly enlist: (token: Token) => Effect.Effect<void, TransactionMisuse>
   readonly cancelled: Deferred.Deferred<never, TransactionAborted>
+  /** Why it was abandoned. */
+  abandoned: AbortReason | undefined
   readonly emit: (
     add: (buffer: EmitBuffer.EmitBuffer) => ReturnType<EmitBuffer.EmitBuffer["add"]>
   ) => Effect.Effect<void, EmitError>
@@ -231,6 +235,7 @@ export const make = (
     token: options.token,
     restore: options.restore,
     stale: false,
+    unmended: false,
     enlist,
     buffer: EmitBuffer.make(),
     shares: [],
@@ -243,6 +248,7 @@ export const make = (
     told: false,
     alone,
     cancelled,
+    abandoned: undefined,
     emit,
     flush,
     consumed: (batch) =>
@@ -254,11 +260,10 @@ export const make = (
     context,
     bounded,
     abandon: (reason, description) =>
-      Effect.flatMap(
-        context("Body"),
-        ({ transactionalId }) =>
-          Effect.asVoid(Deferred.fail(cancelled, new TransactionAborted({ transactionalId, reason, description })))
-      )
+      Effect.flatMap(context("Body"), ({ transactionalId }) => {
+        self.abandoned ??= reason
+        return Effect.asVoid(Deferred.fail(cancelled, new TransactionAborted({ transactionalId, reason, description })))
+      })
   }
   return self
 }

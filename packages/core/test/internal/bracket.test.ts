@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
-import type { Topic } from "../../src/index.ts"
 import { CommittedConsumer, Transaction, transactionally, TransactionError, withTransaction } from "../../src/index.ts"
 import { copied, idle, Input, Output, setUp, until } from "../support/program.ts"
 

@@ -458,6 +458,12 @@ export const make = (options: Options = {}) => {
       found.epoch += 1
     },
     ids: () => Array.from(coordinators.keys()),
+    /** How often an id was taken over: whoever has an older epoch is fenced. */
+    epoch: (id: string): number | undefined => coordinators.get(id)?.epoch,
+    /** What another member's transaction, or a person, would commit. */
+    commitAs: (groupId: string, tp: TP, offset: bigint, metadata = "another's") => {
+      offsets.set(`${groupId}/${TopicPartition.format(tp)}`, { position: ++position, offset, metadata })
+    },
     strangers: (found: ReadonlyArray<Driver.GroupMember>) => {
       strangers = found
     },
