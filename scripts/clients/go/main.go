@@ -334,8 +334,41 @@ func stale(options ...kgo.Opt) saw {
 	return saw{"error": outcome(err), "ended": ended, "committed": found, "visible": read(1)}
 }
 
+// Writes the records as fast as it can: 16 bytes of key, 100 of value, nothing compressed.
+func load() saw {
+	c := client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(100_000))
+	defer c.Close()
+	must(c.Ping(ctx))
+	padding := strings.Repeat(".", 88)
+	started := time.Now()
+	for i := range records {
+		c.Produce(ctx, &kgo.Record{
+			Topic: out,
+			Key:   fmt.Appendf(nil, "k%015d", i),
+			Value: fmt.Appendf(nil, "%012d%s", i, padding),
+		}, func(_ *kgo.Record, err error) { must(err) })
+	}
+	must(c.Flush(ctx))
+	return saw{"records": records, "elapsedMs": time.Since(started).Milliseconds()}
+}
+
+// Reads them all again.
+func drain() saw {
+	c := client(kgo.ConsumeTopics(out), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	defer c.Close()
+	started, read := time.Now(), 0
+	for read < records {
+		fetches := c.PollFetches(ctx)
+		must(fetches.Err())
+		read += fetches.NumRecords()
+	}
+	return saw{"records": read, "elapsedMs": time.Since(started).Milliseconds()}
+}
+
 func main() {
 	flows := map[string]func() saw{
+		"load":         load,
+		"drain":        drain,
 		"produce":      produce,
 		"transactions": transactions,
 		"copy":         func() saw { return copyAll() },
