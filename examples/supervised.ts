@@ -1,6 +1,6 @@
 /**
  * Runs a worker's program so that its exit code tells a supervisor what to do:
- *   0 asked to stop · 1 failed: restart · 2 wrong settings or rights: do not restart · 3 fenced or timed out: restart ·
+ *   0 asked to stop · 1 failed: restart · 2 needs a person (settings, rights, a record): do not restart · 3 fenced or timed out: restart ·
  *   4 a newer process runs under this replica's name: do not restart
  */
 import { NodeRuntime } from "@effect/platform-node"
@@ -10,6 +10,10 @@ const exitCodes: Readonly<Record<string, number>> = {
   Misconfigured: 2,
   ConfigError: 2,
   Unauthorized: 2,
+  DecodeError: 2,
+  CorruptRecord: 2,
+  InvalidRecord: 2,
+  OffsetOutOfRange: 2,
   ProducerFenced: 3,
   TransactionTimedOut: 3,
   CommitOutcomeUnknown: 3,
