@@ -36,12 +36,12 @@ export const exhaustion = section(EXHAUSTION, (check) => {
   })
 
   check("EndTxn 5 answers a new id, and again when it is repeated", async (world) => {
-    const topic = await world.topic()
+    const topic = await world.topic(2)
     const producer = await nearlyExhausted(world, LAST)
     const sent = await world.raw.send(producer, { topic }, 12)
     const ended = await world.end(producer, true, 5)
     const again = await world.raw.end(producer, true, 5)
-    const next = { ...producer, ...change(producer, again), producerId: again.producerId, epoch: again.epoch }
+    const next = { ...producer, producerId: again.producerId, epoch: again.epoch }
     return {
       sent,
       ended: ended.error,
@@ -49,6 +49,8 @@ export const exhaustion = section(EXHAUSTION, (check) => {
       log: await world.raw.log(topic),
       opposite: (await world.raw.end(producer, false, 5)).error,
       old: await world.raw.send(producer, { topic, sequence: 1 }, 12),
+      oldElsewhere: await world.raw.send(producer, { topic, partition: 1 }, 12),
+      oldVersion11: await world.raw.send(producer, { topic, sequence: 1 }, 11),
       next: await world.raw.send(next, { topic }, 12)
     }
   })
