@@ -9,7 +9,7 @@ import * as Code from "../errorCodes.ts"
 import { serve } from "./Served.ts"
 
 export const CreatePartitions = serve(Apis.CreatePartitions, {
-  handle: (request, { cluster }, reply) =>
+  handle: (request, { cluster, nodes }, reply) =>
     reply({
       throttleTimeMs: 0,
       results: request.topics.map(({ assignments, count, name }) => {
@@ -24,6 +24,11 @@ export const CreatePartitions = serve(Apis.CreatePartitions, {
         }
         if (assignments !== null && assignments.length !== count - now) {
           const errorMessage = `${count - now} assignments wanted, ${assignments.length} given`
+          return { name, errorCode: Code.INVALID_REPLICA_ASSIGNMENT, errorMessage }
+        }
+        const known = new Set(nodes.map(({ id }) => id))
+        if (assignments?.some(({ brokerIds }) => brokerIds.length === 0 || brokerIds.some((id) => !known.has(id)))) {
+          const errorMessage = "The assignment names a node that does not exist"
           return { name, errorCode: Code.INVALID_REPLICA_ASSIGNMENT, errorMessage }
         }
         if (!request.validateOnly) cluster.growTopic(topic, count)

@@ -27,6 +27,10 @@ const create = (
   if (cluster.topics.get(name) !== undefined) {
     return failed(name, Code.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
   }
+  const collision = cluster.topics.colliding(name)
+  if (collision !== undefined) {
+    return failed(name, Code.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${collision}`)
+  }
   const byHand = assignments.length > 0
   if (byHand && (numPartitions !== -1 || replicationFactor !== -1)) {
     return failed(name, Code.INVALID_REQUEST, "Either a replica assignment or numbers, not both")
@@ -34,6 +38,10 @@ const create = (
   const known = new Set(nodes.map(({ id }) => id))
   if (byHand && assignments.some(({ brokerIds }) => brokerIds.length === 0 || brokerIds.some((id) => !known.has(id)))) {
     return failed(name, Code.INVALID_REPLICA_ASSIGNMENT, "The assignment names a node that does not exist")
+  }
+  const indices = assignments.map((it) => it.partitionIndex).sort((a, b) => a - b)
+  if (indices.some((index, at) => index !== at)) {
+    return failed(name, Code.INVALID_REPLICA_ASSIGNMENT, "The assignment leaves out a partition")
   }
   if (!byHand && (numPartitions === 0 || numPartitions < -1)) {
     return failed(name, Code.INVALID_PARTITIONS, "Number of partitions was set to an invalid non-positive value.")

@@ -37,6 +37,14 @@ export class Topics {
     return this.byName.keys()
   }
 
+  /** A topic whose name differs from this one by no more than "." and "_", which metrics cannot tell apart. */
+  colliding(name: string): string | undefined {
+    if (!/[._]/.test(name)) return undefined
+    const alike = name.replaceAll(".", "_")
+    for (const other of this.byName.keys()) if (other.replaceAll(".", "_") === alike) return other
+    return undefined
+  }
+
   /** Creates a topic; leaders go round the nodes. The caller has checked that the name is free and valid. */
   create(name: string, partitions: number, config: Iterable<readonly [string, string]> = []): Topic {
     const topic = new Topic(name, Uuid.fromBytes(this.environment.randomBytes()), config)
