@@ -7,9 +7,9 @@ import { closeSync, existsSync, openSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 
 /** A fenced worker asks to be started again. */
-export const FENCED = 3
+const FENCED = 3
 /** A worker whose replica name a newer process has must stay down. */
-export const REPLICA_CLASH = 4
+const REPLICA_CLASH = 4
 
 export interface WorkerOptions {
   readonly index: number
@@ -18,6 +18,9 @@ export interface WorkerOptions {
   readonly env: Readonly<Record<string, string>>
   readonly log: string
 }
+
+/** An exit code, or SIGTERM's own effect on a process that was only just starting; `null`: it had to be killed. */
+export type End = number | "SIGTERM" | null
 
 export interface Exits {
   killed: number
@@ -33,7 +36,7 @@ export class Worker {
   private child: ChildProcess | undefined
   private stopping = false
   private frozen = false
-  private ended: Promise<number | null> = Promise.resolve(null)
+  private ended: Promise<End> = Promise.resolve(null)
   private readonly options: WorkerOptions
 
   constructor(options: WorkerOptions) {
@@ -57,9 +60,9 @@ export class Worker {
     this.ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve(this.exited(code, signal))))
   }
 
-  private exited(code: number | null, signal: NodeJS.Signals | null): number | null {
+  private exited(code: number | null, signal: NodeJS.Signals | null): End {
     this.child = undefined
-    if (this.stopping) return code
+    if (this.stopping) return signal === "SIGTERM" ? signal : code
     if (signal === "SIGKILL") this.exits.killed++
     else if (code === FENCED) this.exits.fenced++
     else if (code === REPLICA_CLASH) this.exits.clashed++
@@ -86,8 +89,7 @@ export class Worker {
     return child.kill("SIGCONT")
   }
 
-  /** SIGTERM; answers with the exit code, `null` when the process had to be killed. */
-  async stop(withinMs: number): Promise<number | null> {
+  async stop(withinMs: number): Promise<End> {
     this.stopping = true
     const { child } = this
     if (child === undefined) return 0

@@ -5,8 +5,9 @@
  */
 import { Apis } from "@exactly-once/protocol"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { busy, check, moving, patiently, refused } from "./internal/asking.ts"
+import { makeTransactions, type RawTransaction } from "./internal/probeTransaction.ts"
 import {
   type Aborted,
   committedOnly,
@@ -32,28 +33,7 @@ export interface Fetched {
   readonly nextOffset: bigint
 }
 
-/** A transaction of the suite's own, request by request, in protocol version 1. */
-export interface RawTransaction {
-  readonly transactionalId: string
-  readonly producerId: bigint
-  readonly epoch: number
-  readonly addPartitions: (topic: string, partitions: ReadonlyArray<number>) => Effect.Effect<void, RawError>
-  /** Adds the partition where needed and appends; answers with the base offset. */
-  readonly produce: (
-    topic: string,
-    partition: number,
-    records: ReadonlyArray<NewRecord>
-  ) => Effect.Effect<bigint, RawError>
-  /** Adds the group and writes a pending offset, as nobody's member. */
-  readonly sendOffset: (
-    groupId: string,
-    topic: string,
-    partition: number,
-    offset: bigint
-  ) => Effect.Effect<void, RawError>
-  /** Commits or aborts, and waits until every partition has its marker. */
-  readonly end: (committed: boolean) => Effect.Effect<void, RawError>
-}
+export type { RawTransaction }
 
 export interface TransactionListing {
   readonly transactionalId: string
@@ -123,21 +103,6 @@ export interface Probe {
   /** A connection of one's own to a broker, for requests that no method here sends. */
   readonly coordinator: (kind: "group" | "transaction", key: string) => Effect.Effect<RawConnection, RawError>
 }
-
-const busy: ReadonlySet<number> = new Set([14, 15, 16, 51])
-const moving: ReadonlySet<number> = new Set([3, 5, 6])
-
-const refused = (operation: string, code: number) =>
-  new RawError({ operation, description: `error code ${code}`, code })
-
-const check = (operation: string, code: number): Effect.Effect<void, RawError> =>
-  code === 0 ? Effect.void : Effect.fail(refused(operation, code))
-
-const patiently = <A>(codes: ReadonlySet<number>, effect: Effect.Effect<A, RawError>): Effect.Effect<A, RawError> =>
-  Effect.retry(effect, {
-    schedule: Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "20 seconds" })),
-    while: (error) => error.code !== undefined && codes.has(error.code)
-  })
 
 /** A probe of the cluster behind `bootstrap` (`host:port`); its connections close with the scope. */
 export const make = (
@@ -221,112 +186,7 @@ export const make = (
 
     const now = Effect.sync(() => BigInt(Date.now()))
 
-    const transaction = (transactionalId: string, timeoutMs: number): Effect.Effect<RawTransaction, RawError> =>
-      Effect.gen(function*() {
-        const find = coordinator("transaction", transactionalId)
-        const init = yield* patiently(
-          busy,
-          Effect.gen(function*() {
-            const answer = yield* (yield* find).request(Apis.InitProducerId, 4, {
-              transactionalId,
-              transactionTimeoutMs: timeoutMs,
-              producerId: -1n,
-              producerEpoch: -1
-            })
-            yield* check("InitProducerId", answer.errorCode)
-            return answer
-          })
-        )
-        const producer = { transactionalId, producerId: init.producerId, producerEpoch: init.producerEpoch }
-        const added = new Set<string>()
-        const sequences = new Map<string, number>()
-
-        const addPartitions = (topic: string, partitions: ReadonlyArray<number>) =>
-          patiently(
-            busy,
-            Effect.gen(function*() {
-              const answer = yield* (yield* find).request(Apis.AddPartitionsToTxn, 3, {
-                v3AndBelowTransactionalId: transactionalId,
-                v3AndBelowProducerId: init.producerId,
-                v3AndBelowProducerEpoch: init.producerEpoch,
-                v3AndBelowTopics: [{ name: topic, partitions }]
-              })
-              for (const { resultsByPartition } of answer.resultsByTopicV3AndBelow) {
-                for (const { partitionErrorCode } of resultsByPartition) {
-                  yield* check(`AddPartitionsToTxn ${topic}`, partitionErrorCode)
-                }
-              }
-              for (const partition of partitions) added.add(`${topic}-${partition}`)
-            })
-          )
-
-        /** EndTxn is answered when the decision is logged; only then are markers written, partition by partition. */
-        const complete = patiently(
-          busy,
-          Effect.gen(function*() {
-            const { transactionStates } = yield* (yield* find).request(Apis.DescribeTransactions, 0, {
-              transactionalIds: [transactionalId]
-            })
-            const state = transactionStates[0]?.transactionState ?? ""
-            if (state.startsWith("Prepare")) return yield* refused(`markers of ${transactionalId}`, 51)
-          })
-        )
-
-        return {
-          transactionalId,
-          producerId: init.producerId,
-          epoch: init.producerEpoch,
-          addPartitions,
-          produce: (topic, partition, records) =>
-            Effect.gen(function*() {
-              const name = `${topic}-${partition}`
-              if (!added.has(name)) yield* addPartitions(topic, [partition])
-              const baseSequence = sequences.get(name) ?? 0
-              sequences.set(name, baseSequence + records.length)
-              const batch = encodeBatch(records, {
-                ...producer,
-                baseSequence,
-                transactional: true,
-                now: yield* now
-              })
-              return yield* append(topic, partition, transactionalId, batch)
-            }),
-          sendOffset: (groupId, topic, partition, offset) =>
-            Effect.gen(function*() {
-              yield* patiently(
-                busy,
-                Effect.gen(function*() {
-                  const answer = yield* (yield* find).request(Apis.AddOffsetsToTxn, 3, { ...producer, groupId })
-                  yield* check("AddOffsetsToTxn", answer.errorCode)
-                })
-              )
-              yield* patiently(
-                busy,
-                Effect.gen(function*() {
-                  const group = yield* coordinator("group", groupId)
-                  const answer = yield* group.request(Apis.TxnOffsetCommit, 3, {
-                    ...producer,
-                    groupId,
-                    topics: [{
-                      name: topic,
-                      partitions: [{ partitionIndex: partition, committedOffset: offset, committedMetadata: "" }]
-                    }]
-                  })
-                  yield* check("TxnOffsetCommit", answer.topics[0]?.partitions[0]?.errorCode ?? -1)
-                })
-              )
-            }),
-          end: (committed) =>
-            patiently(
-              busy,
-              Effect.gen(function*() {
-                const answer = yield* (yield* find).request(Apis.EndTxn, 3, { ...producer, committed })
-                yield* check("EndTxn", answer.errorCode)
-                added.clear()
-              })
-            ).pipe(Effect.andThen(complete))
-        }
-      })
+    const transaction = makeTransactions({ coordinator, append })
 
     const probe: Probe = {
       createTopic: (name, partitions, configs = {}) =>

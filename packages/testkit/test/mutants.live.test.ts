@@ -11,6 +11,7 @@ const healthy = kafkajs("real Kafka", realKafka)
 /** A mutant, and the case that must find it. */
 const found: ReadonlyArray<readonly [name: string, mutant: Mutants.Mutant, rule: Contract.Rule, part: string]> = [
   ["neitherFencesNorLoses", Mutants.neitherFencesNorLoses, "R1", "lost and processed elsewhere"],
+  ["takesUnknownForCommitted", Mutants.takesUnknownForCommitted, "Port", "whichever single request"],
   ["stopsAtTheLastRecord", Mutants.stopsAtTheLastRecord, "R2", "passes control records"],
   ["swallowsSendFailures", Mutants.swallowsSendFailures, "R3", "a refused record poisons"],
   ["swallowsSendFailures", Mutants.swallowsSendFailures, "R3", "whose answer is lost poisons"],

@@ -5,7 +5,7 @@
 import {
   type Batch,
   CommittedConsumer,
-  Driver,
+  type Driver,
   type Outcome,
   Topic,
   Transaction,
@@ -19,7 +19,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import assert from "node:assert/strict"
 import { randomUUID } from "node:crypto"
