@@ -2,13 +2,15 @@
  * AddPartitionsToTxn: v0-5
  *
  * Behaviour
- * - Begins the transaction, or widens it. If one partition of the request does not exist, none is added: 3 for that one, 55 for the others.
+ * - Begins the transaction, or widens it. If one partition of the request cannot be added, none is: 3 for one that does not exist, 29 for
+ *   an internal topic, 55 for the others.
  *
  * Versions
  * - v2 says 90 where older ones say 47; v4-5 carry several transactions, and may only ask whether partitions were added. They are meant
  *   for brokers; some clients send them.
  */
 import { type AddPartitionsToTxnRequest, Apis } from "@exactly-once/protocol"
+import { isInternal } from "../cluster/Topic.ts"
 import * as Code from "../errorCodes.ts"
 import { fencedError } from "./fencing.ts"
 import { type RequestContext, serve } from "./Served.ts"
@@ -38,12 +40,12 @@ const add = (asked: Asked, context: RequestContext) => {
   const misplaced = cluster.transactionError(transactionalId, context.node.id)
   if (transactionalId !== "" && misplaced !== Code.NONE) return results(topics, () => misplaced)
   const producer = { transactionalId, producerId: Number(asked.producerId), epoch: asked.producerEpoch }
-  const exists = (topic: string, partition: number) => cluster.topics.partition(topic, partition) !== undefined
-  if (topics.some(({ name, partitions }) => partitions.some((partition) => !exists(name, partition)))) {
-    return results(
-      topics,
-      (topic, partition) => exists(topic, partition) ? Code.OPERATION_NOT_ATTEMPTED : Code.UNKNOWN_TOPIC_OR_PARTITION
-    )
+  const errorOf = (topic: string, partition: number): number => {
+    if (isInternal(topic)) return Code.TOPIC_AUTHORIZATION_FAILED
+    return cluster.topics.partition(topic, partition) === undefined ? Code.UNKNOWN_TOPIC_OR_PARTITION : Code.NONE
+  }
+  if (topics.some(({ name, partitions }) => partitions.some((partition) => errorOf(name, partition) !== Code.NONE))) {
+    return results(topics, (topic, partition) => errorOf(topic, partition) || Code.OPERATION_NOT_ATTEMPTED)
   }
   if (asked.verifyOnly) {
     return results(topics, (topic, partition) => cluster.transactions.verify(producer, { topic, partition }))

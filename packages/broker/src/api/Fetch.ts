@@ -65,7 +65,9 @@ const read = (
   const { partition, wanted } = asked
   const error = errorOf(asked, context)
   if (error !== Code.NONE || partition === undefined) {
-    const answer = failed(wanted.partition, error)
+    const answer = partition === undefined
+      ? { ...failed(wanted.partition, error), abortedTransactions: [] }
+      : failed(wanted.partition, error)
     return partition !== undefined && error !== Code.OFFSET_OUT_OF_RANGE && context.version >= 12 &&
         !partition.topic.deleted
       ? { ...answer, currentLeader: leaderOf(partition) }

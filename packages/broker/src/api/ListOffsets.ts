@@ -58,7 +58,7 @@ const find = (partition: Partition, asked: Asked, committed: boolean, version: n
       const batch = log.batchOfMaxTimestamp()
       if (batch === undefined) return nothing
       const { offset, timestamp } = latestIn(batch)
-      return at(offset, timestamp)
+      return offset >= BigInt(end) ? nothing : at(offset, timestamp)
     }
     default: {
       const batch = log.batchAtTimestamp(Number(asked.timestamp))

@@ -16,7 +16,8 @@ import type { Partition, Topic } from "../cluster/Topic.ts"
 import { crc32c } from "../crc32c.ts"
 import * as Code from "../errorCodes.ts"
 import { type BatchHead, isTransactional, TRANSACTIONAL } from "../log/BatchHead.ts"
-import { checkBatch } from "../log/checkBatch.ts"
+import { content, type ContentOptions, form, isFault } from "../log/checkBatch.ts"
+import { hasRecordWithoutKey } from "../log/records.ts"
 import { stamped } from "../log/stamped.ts"
 import { leaderOf, nodeEndpoints } from "./leaders.ts"
 import { type RequestContext, serve } from "./Served.ts"
@@ -26,7 +27,9 @@ type Answer = ProduceResponse.PartitionProduceResponseInput
 
 const NO_OFFSET = -1n
 const HINT = 96
+const HOUR = 3_600_000
 const ADMITTED: Verified = { error: Code.NONE, message: null }
+const FENCED: Verified = { error: Code.INVALID_PRODUCER_EPOCH, message: null }
 
 const failed = (index: number, errorCode: number, errorMessage: string | null = null): Answer => ({
   index,
@@ -37,11 +40,27 @@ const failed = (index: number, errorCode: number, errorMessage: string | null = 
 
 /** Asks the coordinator about a batch, unless this log has the same producer's transaction open already. */
 const admit = (partition: Partition, head: BatchHead, transactionalId: string, context: RequestContext): Verified => {
-  if (partition.log.producers.hasOpenTransaction(head.producerId, head.producerEpoch)) return ADMITTED
+  const { producers } = partition.log
+  if (head.producerId < 0 || producers.hasOpenTransaction(head.producerId, head.producerEpoch)) return ADMITTED
+  if (producers.isFenced(head.producerId, head.producerEpoch)) return FENCED
   const { cluster, version } = context
   const producer = { transactionalId, producerId: head.producerId, epoch: head.producerEpoch }
   const support = version >= 12 ? "Adds" : version === 11 ? "Abortable" : "InvalidState"
+  producers.admit(head, support === "Adds")
   return verify(cluster, producer, { topic: partition.topic.name, partition: partition.index }, support)
+}
+
+const isCompacted = (topic: Topic): boolean => (topic.config.get("cleanup.policy") ?? "").includes("compact")
+
+const contentOptions = ({ topic }: Partition, { cluster, version }: RequestContext): ContentOptions => {
+  const now = cluster.now()
+  return {
+    crc32c,
+    maxMessageBytes: topic.number("max.message.bytes", cluster.options.maxMessageBytes),
+    allowZstd: version >= 7,
+    earliest: now - topic.number("message.timestamp.before.max.ms", Infinity),
+    latest: now + topic.number("message.timestamp.after.max.ms", HOUR)
+  }
 }
 
 const append = (
@@ -51,37 +70,34 @@ const append = (
   context: RequestContext
 ): Answer => {
   const { cluster } = context
-  const { index, topic } = partition
-  const checked = checkBatch(records, {
-    crc32c,
-    maxMessageBytes: topic.number("max.message.bytes", cluster.options.maxMessageBytes),
-    allowZstd: context.version >= 7
-  })
-  const { head } = checked
-  if (head === undefined) return failed(index, checked.error, checked.message)
+  const { index, log, topic } = partition
+  const formed = form(records)
+  if (isFault(formed)) return failed(index, formed.error, formed.message)
+  const { batch, head } = formed
   if (isTransactional(head)) {
     const { error, message } = admit(partition, head, transactionalId ?? "", context)
     if (error !== Code.NONE) return failed(index, error, message)
   }
-  const appendTime = topic.config.get("message.timestamp.type") === "LogAppendTime" ? cluster.now() : -1
-  const end = partition.log.endOffset
-  const fromZero = context.version >= 12 && isTransactional(head)
-  const { baseOffset, error } = appendTime < 0
-    ? partition.log.append(head, records, partition.leaderEpoch, fromZero)
-    : partition.log.append(
-      { ...head, maxTimestamp: appendTime },
-      stamped(records, appendTime),
-      partition.leaderEpoch,
-      fromZero
-    )
+  const stamps = topic.config.get("message.timestamp.type") === "LogAppendTime"
+  const options = contentOptions(partition, context)
+  const fault = content(formed, stamps ? { ...options, earliest: -Infinity, latest: Infinity } : options)
+  if (fault !== undefined) return failed(index, fault.error, fault.message)
+  if (isCompacted(topic) && hasRecordWithoutKey(batch)) {
+    return failed(index, Code.INVALID_RECORD, "A compacted topic takes no record without a key")
+  }
+  const appendTime = stamps ? cluster.now() : -1
+  const end = log.endOffset
+  const { baseOffset, error } = stamps
+    ? log.append({ ...head, maxTimestamp: appendTime }, stamped(batch, appendTime), partition.leaderEpoch)
+    : log.append(head, batch, partition.leaderEpoch)
   if (error !== Code.NONE) return failed(index, error)
-  if (partition.log.endOffset !== end) cluster.appended(partition)
+  if (log.endOffset !== end) cluster.appended(partition)
   return {
     index,
     errorCode: Code.NONE,
     baseOffset: BigInt(baseOffset),
     logAppendTimeMs: BigInt(appendTime),
-    logStartOffset: BigInt(partition.log.startOffset)
+    logStartOffset: BigInt(log.startOffset)
   }
 }
 

@@ -9,9 +9,9 @@ export const callerOf = (context: RequestContext): Caller => ({
   version: context.version
 })
 
-/** 24 for a group without a name, 16 for one that another node coordinates; 0 when it may be served. */
+/** 16 for a group that another node coordinates, 0 for one that may be served here. */
 export const placement = (groupId: string, context: RequestContext): number =>
-  groupId === "" ? Code.INVALID_GROUP_ID : context.cluster.groupError(groupId, context.node.id)
+  context.cluster.groupError(groupId, context.node.id)
 
 /** Splits the groups of a request into those this node serves and the others, each with its error. */
 export const split = <A>(

@@ -34,6 +34,12 @@ const fixed = (type: number, value: string, isValid: (value: string) => boolean)
   isValid
 })
 
+const anything = (): boolean => true
+const trueOrFalse = oneOf("true", "false")
+const BOOLEAN = 1
+const DOUBLE = 6
+const NO_LIMIT = "9223372036854775807"
+
 const known: ReadonlyMap<string, Known> = new Map([
   ["cleanup.policy", fixed(LIST, "delete", (value) => value.split(",").every(oneOf("delete", "compact")))],
   ["compression.type", fixed(STRING, "producer", oneOf("producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"))],
@@ -43,12 +49,35 @@ const known: ReadonlyMap<string, Known> = new Map([
     isValid: wholeNumber(0)
   }],
   ["message.timestamp.type", fixed(STRING, "CreateTime", oneOf("CreateTime", "LogAppendTime"))],
+  ["message.timestamp.after.max.ms", fixed(LONG, "3600000", wholeNumber(0))],
+  ["message.timestamp.before.max.ms", fixed(LONG, NO_LIMIT, wholeNumber(0))],
   ["min.insync.replicas", fixed(INT, "1", wholeNumber(1))],
   ["retention.bytes", { type: LONG, value: (options) => String(options.retentionBytes), isValid: wholeNumber(-1) }],
   ["retention.ms", fixed(LONG, "604800000", wholeNumber(-1))],
   ["segment.bytes", fixed(INT, "1073741824", wholeNumber(14))],
   ["delete.retention.ms", fixed(LONG, "86400000", wholeNumber(0))],
-  ["min.cleanable.dirty.ratio", fixed(STRING, "0.5", (value) => Number(value) >= 0 && Number(value) <= 1)]
+  ["min.cleanable.dirty.ratio", fixed(DOUBLE, "0.5", (value) => Number(value) >= 0 && Number(value) <= 1)],
+  ["compression.gzip.level", fixed(INT, "-1", wholeNumber(-1))],
+  ["compression.lz4.level", fixed(INT, "9", wholeNumber(1))],
+  ["compression.zstd.level", fixed(INT, "3", wholeNumber(-131072))],
+  ["file.delete.delay.ms", fixed(LONG, "60000", wholeNumber(0))],
+  ["flush.messages", fixed(LONG, NO_LIMIT, wholeNumber(1))],
+  ["flush.ms", fixed(LONG, NO_LIMIT, wholeNumber(0))],
+  ["follower.replication.throttled.replicas", fixed(LIST, "", anything)],
+  ["index.interval.bytes", fixed(INT, "4096", wholeNumber(0))],
+  ["leader.replication.throttled.replicas", fixed(LIST, "", anything)],
+  ["local.retention.bytes", fixed(LONG, "-2", wholeNumber(-2))],
+  ["local.retention.ms", fixed(LONG, "-2", wholeNumber(-2))],
+  ["max.compaction.lag.ms", fixed(LONG, NO_LIMIT, wholeNumber(1))],
+  ["min.compaction.lag.ms", fixed(LONG, "0", wholeNumber(0))],
+  ["preallocate", fixed(BOOLEAN, "false", trueOrFalse)],
+  ["remote.log.copy.disable", fixed(BOOLEAN, "false", trueOrFalse)],
+  ["remote.log.delete.on.disable", fixed(BOOLEAN, "false", trueOrFalse)],
+  ["remote.storage.enable", fixed(BOOLEAN, "false", trueOrFalse)],
+  ["segment.index.bytes", fixed(INT, "10485760", wholeNumber(4))],
+  ["segment.jitter.ms", fixed(LONG, "0", wholeNumber(0))],
+  ["segment.ms", fixed(LONG, "604800000", wholeNumber(1))],
+  ["unclean.leader.election.enable", fixed(BOOLEAN, "false", trueOrFalse)]
 ])
 
 /** Why a topic cannot have this setting; `undefined` when it can. */
@@ -82,7 +111,7 @@ export const nodeSettings = (node: number, options: ClusterOptions): Array<Setti
   })
   return [
     setting("node.id", node, INT),
-    setting("auto.create.topics.enable", options.autoCreateTopics, 1),
+    setting("auto.create.topics.enable", options.autoCreateTopics, BOOLEAN),
     setting("num.partitions", options.defaultPartitions, INT),
     setting("default.replication.factor", 1, INT),
     setting("message.max.bytes", options.maxMessageBytes, INT),

@@ -35,7 +35,12 @@ const report = (error: number, support: Support): Verified => {
 }
 
 /** Asks the coordinator whether `partition` is part of the transaction, or has it added. */
-export const verify = (cluster: Cluster, producer: Producer, partition: TopicPartition, support: Support): Verified => {
+export const verify = (
+  cluster: Cluster,
+  producer: Producer,
+  partition: TopicPartition,
+  support: Support
+): Verified => {
   if (!cluster.hasTransactionCoordinator()) return report(Code.NOT_COORDINATOR, support)
   if (support !== "Adds") return report(cluster.transactions.verify(producer, partition), support)
   const error = cluster.transactions.add(producer, [partition], cluster.transactionTime())

@@ -41,6 +41,8 @@ export interface TopicSnapshot {
 export const OFFSETS_TOPIC = "__consumer_offsets"
 export const TRANSACTIONS_TOPIC = "__transaction_state"
 
+export const isInternal = (name: string): boolean => name === OFFSETS_TOPIC || name === TRANSACTIONS_TOPIC
+
 export class Topic {
   readonly name: string
   readonly id: string
@@ -55,7 +57,7 @@ export class Topic {
   }
 
   get isInternal(): boolean {
-    return this.name === OFFSETS_TOPIC || this.name === TRANSACTIONS_TOPIC
+    return isInternal(this.name)
   }
 
   /** A setting as a number, or what the broker has for it. */

@@ -68,10 +68,10 @@ export class PartitionLog {
     return this.bytesHeld
   }
 
-  /** Appends one client batch whose form was already checked; `fromZero` as in `ProducerStates.check`. */
-  append(head: BatchHead.BatchHead, batch: Uint8Array, leaderEpoch: number, fromZero = false): Appended {
+  /** Appends one client batch whose form was already checked. */
+  append(head: BatchHead.BatchHead, batch: Uint8Array, leaderEpoch: number): Appended {
     if (head.producerId >= 0) {
-      const verdict = this.producers.check(head, fromZero)
+      const verdict = this.producers.check(head)
       if (verdict.error !== Code.NONE) return { error: verdict.error, baseOffset: -1 }
       if (verdict.duplicateOf >= 0) return { error: Code.NONE, baseOffset: verdict.duplicateOf }
     }
@@ -86,11 +86,8 @@ export class PartitionLog {
    * had removed it. With a producer id it opens a transaction as a data batch would.
    */
   appendUnread(producer: { readonly id: number; readonly epoch: number } | undefined, now: number): Appended {
-    if (producer !== undefined) {
-      const entry = this.producers.get(producer.id)
-      if (entry !== undefined && producer.epoch < entry.epoch) {
-        return { error: Code.INVALID_PRODUCER_EPOCH, baseOffset: -1 }
-      }
+    if (producer !== undefined && this.producers.isFenced(producer.id, producer.epoch)) {
+      return { error: Code.INVALID_PRODUCER_EPOCH, baseOffset: -1 }
     }
     const baseOffset = this.endOffset++
     if (producer !== undefined) this.producers.appendedUnsequenced(producer.id, producer.epoch, baseOffset, now)

@@ -27,6 +27,17 @@ export interface ProducerEntry {
   readonly window: Array<RememberedBatch>
 }
 
+/**
+ * What a leader remembers of a producer that it asked the coordinator about, until the transaction's first batch is in the log: no batch
+ * with a higher sequence than the lowest one asked about may come first (KIP-890).
+ */
+interface Admission {
+  epoch: number
+  lowestSequence: number
+  /** Of transactions whose epoch moves on with each of them: they begin with sequence 0, also for a producer of which nothing is known. */
+  readonly fromZero: boolean
+}
+
 /** An error, or the offset of a batch that is already in the log, or neither: the batch may be appended. */
 export interface Verdict {
   readonly error: number
@@ -40,6 +51,7 @@ export class ProducerStates {
   private readonly entries = new Map<number, ProducerEntry>()
   /** Open transactions in the order of their first offsets, since a producer enters it with the highest offset so far. */
   private readonly open = new Map<number, ProducerEntry>()
+  private readonly admissions = new Map<number, Admission>()
 
   get(producerId: number): ProducerEntry | undefined {
     return this.entries.get(producerId)
@@ -69,18 +81,31 @@ export class ProducerStates {
     return entry !== undefined && entry.epoch === epoch
   }
 
+  /** Whether this log has seen a later epoch of the producer. Then its coordinator need not be asked. */
+  isFenced(producerId: number, epoch: number): boolean {
+    const entry = this.entries.get(producerId)
+    return entry !== undefined && epoch < entry.epoch
+  }
+
+  /** The coordinator is asked about a batch of a transaction that is not open here. */
+  admit(head: BatchHead, fromZero: boolean): void {
+    const { baseSequence, producerEpoch: epoch, producerId } = head
+    const known = this.admissions.get(producerId)
+    if (known === undefined) this.admissions.set(producerId, { epoch, lowestSequence: baseSequence, fromZero })
+    else if (epoch > known.epoch || (epoch === known.epoch && baseSequence < known.lowestSequence)) {
+      known.epoch = epoch
+      known.lowestSequence = baseSequence
+    }
+  }
+
   /**
    * Judges a client's batch that carries a producer id. A producer of which nothing is known may begin with any sequence, as its state may
-   * have expired; with `fromZero` (transactions of KIP-890, whose epoch moves on with each of them) only with 0.
+   * have expired.
    */
-  check(head: BatchHead, fromZero = false): Verdict {
+  check(head: BatchHead): Verdict {
     const entry = this.entries.get(head.producerId)
-    const transactional = isTransactional(head)
-    if (entry === undefined) {
-      return fromZero && head.baseSequence !== 0 ? refuse(Code.OUT_OF_ORDER_SEQUENCE_NUMBER) : ACCEPT
-    }
-    if (head.producerEpoch < entry.epoch) return refuse(Code.INVALID_PRODUCER_EPOCH)
-    if (head.producerEpoch === entry.epoch) {
+    if (entry !== undefined && head.producerEpoch < entry.epoch) return refuse(Code.INVALID_PRODUCER_EPOCH)
+    if (entry !== undefined && head.producerEpoch === entry.epoch) {
       const last = lastSequence(head)
       for (const batch of entry.window) {
         if (batch.firstSequence === head.baseSequence && batch.lastSequence === last) {
@@ -88,9 +113,16 @@ export class ProducerStates {
         }
       }
     }
+    const admission = this.admissions.get(head.producerId)
+    if (admission !== undefined) {
+      const unknown = entry === undefined || entry.window.length === 0
+      if (admission.fromZero && unknown && head.baseSequence !== 0) return refuse(Code.OUT_OF_ORDER_SEQUENCE_NUMBER)
+      if (head.baseSequence > admission.lowestSequence) return refuse(Code.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    }
+    if (entry === undefined) return ACCEPT
     const expected = head.producerEpoch === entry.epoch ? this.nextSequence(entry) : 0
     if (head.baseSequence !== expected) return refuse(Code.OUT_OF_ORDER_SEQUENCE_NUMBER)
-    if (entry.transactionStart >= 0 && !transactional) return refuse(Code.INVALID_TXN_STATE)
+    if (entry.transactionStart >= 0 && !isTransactional(head)) return refuse(Code.INVALID_TXN_STATE)
     return ACCEPT
   }
 
@@ -123,6 +155,7 @@ export class ProducerStates {
   private begin(entry: ProducerEntry, offset: number): void {
     if (entry.transactionStart >= 0) return
     entry.transactionStart = offset
+    this.admissions.delete(entry.producerId)
     this.open.set(entry.producerId, entry)
   }
 

@@ -1,53 +1,81 @@
-/** Whether what a client wants to append is one well-formed batch: everything that can be seen from its head and its CRC. */
+/**
+ * Whether what a client wants to append is one well-formed batch. First its form, which a broker checks as it reads the request; then what
+ * the leader checks, which for a transactional batch comes after the coordinator was asked.
+ */
 import * as Code from "../errorCodes.ts"
 import * as BatchHead from "./BatchHead.ts"
 
-export interface CheckOptions {
+export interface ContentOptions {
   readonly crc32c: (bytes: Uint8Array) => number
   readonly maxMessageBytes: number
   /** From Produce 7 on a client may send zstd (KIP-110). */
   readonly allowZstd: boolean
+  /** Timestamps between these are taken. */
+  readonly earliest: number
+  readonly latest: number
 }
 
-export interface Checked {
+export interface Fault {
   readonly error: number
-  readonly message: string | null
-  readonly head: BatchHead.BatchHead | undefined
+  readonly message: string
 }
 
-const ZSTD = 4
-const wrong = (error: number, message: string): Checked => ({ error, message, head: undefined })
+export interface Formed {
+  readonly head: BatchHead.BatchHead
+  /** The batch alone: what follows it and is not a whole batch itself is ignored. */
+  readonly batch: Uint8Array
+}
 
-export const checkBatch = (records: Uint8Array, options: CheckOptions): Checked => {
+const MAGIC_AT = 16
+const ZSTD = 4
+const NO_TIMESTAMP = -1
+
+const fault = (error: number, message: string): Fault => ({ error, message })
+
+export const isFault = (it: Formed | Fault): it is Fault => "error" in it
+
+/** The one batch in what a client sent for a partition. */
+export const form = (records: Uint8Array): Formed | Fault => {
   const view = BatchHead.viewOf(records)
-  if (records.length >= 17 && view.getInt8(16) !== 2) {
-    return wrong(Code.INVALID_RECORD, "Only record batches of magic 2 are accepted")
-  }
   const size = BatchHead.sizeAt(view, 0)
-  if (size < 0 || size > records.length) return wrong(Code.INVALID_RECORD, "No whole record batch in the request")
-  const head = BatchHead.read(view, 0)
-  if (head === undefined || size < BatchHead.HEAD_SIZE) {
-    return wrong(Code.CORRUPT_MESSAGE, "A record batch smaller than its own head")
+  if (records.length > MAGIC_AT) {
+    const magic = view.getInt8(MAGIC_AT)
+    if (magic < 0 || magic > 2) return fault(Code.CORRUPT_MESSAGE, `There is no record format ${magic}`)
+    if (magic < 2) return fault(Code.INVALID_RECORD, "Only record batches of format 2 are accepted")
   }
-  if (size < records.length) {
-    return wrong(Code.INVALID_RECORD, "More than one record batch for a partition in one request")
+  if (size < 0 || size > records.length) return fault(Code.INVALID_RECORD, "No whole record batch in the request")
+  const head = size < BatchHead.HEAD_SIZE ? undefined : BatchHead.read(view, 0)
+  if (head === undefined) return fault(Code.CORRUPT_MESSAGE, "A record batch smaller than its own head")
+  const rest = records.length - size
+  if (rest > MAGIC_AT && BatchHead.sizeAt(view, size) <= rest) {
+    return fault(Code.INVALID_RECORD, "More than one record batch for a partition in one request")
   }
-  if (size > options.maxMessageBytes) {
-    return wrong(Code.MESSAGE_TOO_LARGE, `${size} bytes, at most ${options.maxMessageBytes} are accepted`)
+  return { head, batch: rest === 0 ? records : records.subarray(0, size) }
+}
+
+/** What is wrong with a batch of the right form; `undefined` when nothing is. */
+export const content = ({ batch, head }: Formed, options: ContentOptions): Fault | undefined => {
+  if (batch.length > options.maxMessageBytes) {
+    return fault(Code.MESSAGE_TOO_LARGE, `${batch.length} bytes, at most ${options.maxMessageBytes} are accepted`)
   }
-  if (options.crc32c(records.subarray(BatchHead.CRC_FROM)) !== head.crc) {
-    return wrong(Code.CORRUPT_MESSAGE, "The record batch does not match its CRC")
+  if (options.crc32c(batch.subarray(BatchHead.CRC_FROM)) !== head.crc) {
+    return fault(Code.CORRUPT_MESSAGE, "The record batch does not match its CRC")
   }
-  if (BatchHead.isControl(head)) return wrong(Code.INVALID_RECORD, "Clients are not allowed to write control records")
+  if (BatchHead.isControl(head)) return fault(Code.INVALID_RECORD, "Clients are not allowed to write control records")
+  if (head.baseOffset !== 0) return fault(Code.INVALID_RECORD, `A base offset of ${head.baseOffset} from a client`)
   if (head.count <= 0 || head.lastOffsetDelta !== head.count - 1) {
-    return wrong(Code.INVALID_RECORD, `${head.count} records with a last offset delta of ${head.lastOffsetDelta}`)
+    return fault(Code.INVALID_RECORD, `${head.count} records with a last offset delta of ${head.lastOffsetDelta}`)
   }
   if (head.producerId >= 0 && head.baseSequence < 0) {
-    return wrong(Code.INVALID_RECORD, `Sequence ${head.baseSequence} in a batch with a producer id`)
+    return fault(Code.INVALID_RECORD, `Sequence ${head.baseSequence} in a batch with a producer id`)
   }
   const codec = head.attributes & 7
   if (codec > ZSTD || (codec === ZSTD && !options.allowZstd)) {
-    return wrong(Code.UNSUPPORTED_COMPRESSION_TYPE, `Compression type ${codec} in this version`)
+    return fault(Code.UNSUPPORTED_COMPRESSION_TYPE, `Compression type ${codec} in this version`)
   }
-  return { error: Code.NONE, message: null, head }
+  const early = head.baseTimestamp !== NO_TIMESTAMP && head.baseTimestamp < options.earliest
+  if (early || head.maxTimestamp > options.latest) {
+    return fault(Code.INVALID_TIMESTAMP, "A timestamp too far from the broker's time")
+  }
+  return undefined
 }

@@ -13,6 +13,10 @@ export const recordsOf = (batch: RecordBatch): ReadonlyArray<RecordView> | undef
 
 export const open = (bytes: Uint8Array): RecordBatch => RecordBatch.split(bytes).batches[0]!
 
+/** Whether a batch has a record without a key, which a compacted topic cannot keep. A batch that cannot be read is given the benefit. */
+export const hasRecordWithoutKey = (bytes: Uint8Array): boolean =>
+  recordsOf(open(bytes))?.some(({ key }) => key === null) ?? false
+
 export interface TimedOffset {
   readonly offset: bigint
   readonly timestamp: bigint

@@ -118,8 +118,8 @@ export class TransactionCoordinator {
       // Whatever the client believes it had is of no account: the id is new.
       return this.bump(transaction, NO_EPOCH, timeoutMs, now)
     }
-    if (expected !== undefined && !this.mayContinue(transaction, expected)) return refuse(Code.PRODUCER_FENCED)
     if (isPreparing(transaction.state)) return refuse(Code.CONCURRENT_TRANSACTIONS)
+    if (expected !== undefined && !this.mayContinue(transaction, expected)) return refuse(Code.PRODUCER_FENCED)
     if (transaction.state === "Ongoing") {
       // The transaction is aborted under an epoch that no client ever gets; the client asks again and then gets the one after it. With
       // version 2 the epoch before the abort may still be asked for by its owner, who gets the aborting one.
@@ -166,10 +166,11 @@ export class TransactionCoordinator {
 
   /** What AddPartitionsToTxn, AddOffsetsToTxn and, from version 2 on, the partitions' leaders ask for. */
   add(producer: Producer, partitions: ReadonlyArray<TopicPartition>, now: number): number {
+    // Before it looks at who asks, as Kafka does: the id may be about to change.
+    if (this.isPreparing(producer.transactionalId)) return Code.CONCURRENT_TRANSACTIONS
     const found = this.find(producer)
     if (typeof found === "number") return found
     if (found.epoch !== producer.epoch) return Code.PRODUCER_FENCED
-    if (isPreparing(found.state)) return Code.CONCURRENT_TRANSACTIONS
     if (found.state !== "Ongoing") {
       found.startedAt = now
       this.move(found, "Ongoing", now)
@@ -189,6 +190,11 @@ export class TransactionCoordinator {
     if (found.epoch !== producer.epoch) return Code.PRODUCER_FENCED
     if (isPreparing(found.state)) return Code.CONCURRENT_TRANSACTIONS
     return found.partitions.has(keyOf(partition.topic, partition.partition)) ? Code.NONE : Code.TRANSACTION_ABORTABLE
+  }
+
+  private isPreparing(transactionalId: string): boolean {
+    const found = this.transactions.get(transactionalId)
+    return found !== undefined && isPreparing(found.state)
   }
 
   private find(producer: Producer): Transaction | number {
@@ -217,10 +223,10 @@ export class TransactionCoordinator {
         return commit ? agree(transaction) : refuse(Code.INVALID_TXN_STATE)
       case "CompleteAbort":
         return commit ? refuse(Code.INVALID_TXN_STATE) : agree(transaction)
+      // Whichever way it is being ended: the state that comes next is settled, and only that is compared with a request.
       case "PrepareCommit":
-        return refuse(commit ? Code.CONCURRENT_TRANSACTIONS : Code.INVALID_TXN_STATE)
       case "PrepareAbort":
-        return refuse(commit ? Code.INVALID_TXN_STATE : Code.CONCURRENT_TRANSACTIONS)
+        return refuse(Code.CONCURRENT_TRANSACTIONS)
       case "Empty":
       case "Dead":
         return refuse(Code.INVALID_TXN_STATE)
@@ -229,6 +235,7 @@ export class TransactionCoordinator {
 
   private endBumping(transaction: Transaction, producer: Producer, commit: boolean, now: number): Outcome {
     const { state } = transaction
+    if (isPreparing(state)) return refuse(Code.CONCURRENT_TRANSACTIONS)
     // The end of a transaction moved the epoch on, so a client that repeats its request is one epoch behind; or it still has the id whose
     // epochs that end used up.
     const bumped = transaction.epoch === producer.epoch + 1
@@ -238,22 +245,17 @@ export class TransactionCoordinator {
     if (transaction.producerId !== producer.producerId && !rotated) return refuse(Code.INVALID_PRODUCER_ID_MAPPING)
     const current = transaction.epoch === producer.epoch
     const complete = state === "CompleteCommit" || state === "CompleteAbort"
-    if (!(isPreparing(state) ? bumped : current || (complete && again))) return refuse(Code.PRODUCER_FENCED)
+    if (!current && !(complete && again)) return refuse(Code.PRODUCER_FENCED)
     switch (state) {
       case "Ongoing":
         return this.prepareBumping(transaction, commit, now)
-      case "PrepareCommit":
-        return refuse(commit ? Code.CONCURRENT_TRANSACTIONS : Code.INVALID_TXN_STATE)
-      case "PrepareAbort":
-        return refuse(commit ? Code.INVALID_TXN_STATE : Code.CONCURRENT_TRANSACTIONS)
       case "CompleteCommit":
         if (again) return commit ? agree(transaction) : refuse(Code.INVALID_TXN_STATE)
         break
       case "CompleteAbort":
         if (again) return commit ? refuse(Code.INVALID_TXN_STATE) : agree(transaction)
         break
-      case "Empty":
-      case "Dead":
+      default:
         break
     }
     if (commit) return refuse(Code.INVALID_TXN_STATE)

@@ -221,7 +221,7 @@ describe("EndTxn", () => {
       assert.strictEqual((await probe.end("id", pid, true)).error, 0)
       assert.strictEqual((await probe.describe("id")).state, "PrepareCommit")
       assert.strictEqual((await probe.end("id", pid, true)).error, 51)
-      assert.strictEqual((await probe.end("id", pid, false)).error, 48)
+      assert.strictEqual((await probe.end("id", pid, false)).error, 51)
       assert.deepStrictEqual(await probe.add("id", pid, { t: [0] }), [51])
       assert.strictEqual((await probe.send(11, "id", pid, { partition: 1 })).error, 19)
       assert.strictEqual(await probe.addOffsets("id", pid), 51)
@@ -277,7 +277,7 @@ describe("EndTxn", () => {
   )
 
   it(
-    "v5 while the markers are being written takes the repeated request alone",
+    "v5 while the markers are being written says 51 to everything",
     withBroker({ ...TOPICS, prepareDelay: Infinity }, async (probe, broker, run) => {
       await probe.coordinators("id")
       const pid = await probe.init("id")
@@ -285,8 +285,8 @@ describe("EndTxn", () => {
       const next = await probe.end("id", pid, true, 5)
       assert.strictEqual(next.error, 0)
       assert.strictEqual((await probe.end("id", pid, true, 5)).error, 51)
-      assert.strictEqual((await probe.end("id", pid, false, 5)).error, 48)
-      assert.strictEqual((await probe.end("id", next, true, 5)).error, 90)
+      assert.strictEqual((await probe.end("id", pid, false, 5)).error, 51)
+      assert.strictEqual((await probe.end("id", next, true, 5)).error, 51)
       assert.strictEqual((await probe.send(12, "id", next, { partition: 1 })).error, 51)
       await run(broker.releasePrepared)
       assert.strictEqual((await probe.send(12, "id", next, { partition: 1 })).error, 0)
