@@ -26,7 +26,8 @@ const table: ReadonlyMap<number, Range> = new Map([
   [Apis.SyncGroup.key, { min: 5, max: 5 }],
   [Apis.Heartbeat.key, { min: 4, max: 4 }],
   [Apis.LeaveGroup.key, { min: 4, max: 5 }],
-  [Apis.DescribeGroups.key, { min: 5, max: 6 }]
+  [Apis.DescribeGroups.key, { min: 5, max: 6 }],
+  [Apis.DescribeTransactions.key, { min: 0, max: 0 }]
 ])
 
 /** The highest version of an API that both sides speak, at most `limit`; `undefined` when there is none. */

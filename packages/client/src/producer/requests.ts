@@ -64,6 +64,50 @@ export const initTransactional = (
     hadNoEffect
   ).pipe(Effect.map(({ producerEpoch, producerId }) => ({ producerId, epoch: producerEpoch })))
 
+/** The states in which a coordinator still writes a transaction's markers. */
+const ending = new Set(["PrepareAbort", "PrepareCommit", "PrepareEpochFence"])
+
+/**
+ * The identity under which the coordinator itself ended our transaction when its time was over: one epoch on, and nobody
+ * has had the id since. `undefined` when the id has gone further, to a newer owner.
+ *
+ * With transactions of version 1 the coordinator answers its own time-out and a newer owner alike. It raises the epoch by
+ * one when it ends an open transaction, and a newer owner's init raises it once more. An init that is under way at this
+ * moment still wins: it carries no epoch, and is asked again until it has its way.
+ */
+export const timedOutIdentity = (
+  { cluster, pool, transactionalId }: Pick<Requester, "cluster" | "pool" | "transactionalId">,
+  own: Identity,
+  budget: number
+): Effect.Effect<Identity | undefined, Failure> =>
+  retry(
+    cluster.askCoordinator({
+      pool,
+      kind: "transaction",
+      key: transactionalId,
+      api: Apis.DescribeTransactions,
+      body: { transactionalIds: [transactionalId] },
+      failureIn: ({ transactionStates: [state] }) =>
+        state === undefined
+          ? answered("DescribeTransactions", -1)
+          : state.errorCode !== 0
+          ? answered("DescribeTransactions", state.errorCode)
+          // Asked again like any transaction that is still being ended.
+          : ending.has(state.transactionState)
+          ? answered("DescribeTransactions", 51)
+          : undefined
+    }),
+    budget,
+    hadNoEffect
+  ).pipe(
+    Effect.map(({ transactionStates: [state] }) =>
+      state !== undefined && state.transactionState === "CompleteAbort" && state.producerId === own.producerId &&
+        state.producerEpoch === own.epoch + 1
+        ? { producerId: own.producerId, epoch: own.epoch + 1 }
+        : undefined
+    )
+  )
+
 /** InitProducerId without a transactional.id: any broker hands out a new producer id. */
 export const initIdempotent = (cluster: Cluster, pool: string, budget: number): Effect.Effect<Identity, Failure> =>
   retry(

@@ -41,6 +41,9 @@ export const compressionTypes: Readonly<Record<Driver.Compression, number>> = {
   zstd: 4
 }
 
+const invalidEpoch = 47
+const producerFenced = 90
+
 const abortBudget = 5_000
 /** How long an abort waits for the answers of what is on the wire. */
 const quietBudget = 1_000
@@ -63,8 +66,12 @@ export const makeTransactionalProducer = (
     let sequences = new Map<string, number>()
     /** With version 1: something of this epoch may still be on its way (R23). */
     let renewBeforeBegin = false
-    /** With version 1: the coordinator may still count a transaction as open. */
-    let mayBeOpen = false
+    /** With version 1: the transaction that the coordinator may still count as open. `sure`: nobody asked to end it. */
+    let standing: { readonly since: number; sure: boolean } | undefined
+    const stand = (sure: boolean) => {
+      standing ??= { since: cluster.options.environment.now(), sure }
+      if (sure) standing.sure = true
+    }
 
     const adopt = (found: Requests.Identity) => {
       if (found.producerId !== identity?.producerId || found.epoch !== identity.epoch) sequences = new Map()
@@ -83,24 +90,45 @@ export const makeTransactionalProducer = (
 
     /** A coordinator with version 1 fences whoever asks for a new epoch while its transaction is open: so it ends first. */
     const endBeforeInit = (own: Requests.Identity): Effect.Effect<void> =>
-      v2 || !mayBeOpen
+      v2 || standing === undefined
         ? Effect.void
         : Effect.ignore(Requests.endTransaction(requester(own), false, abortBudget))
+
+    /** The coordinator ended the transaction when its time was over: that is no newer owner, and its epoch is ours. */
+    const ownTimeout = (own: Requests.Identity): Effect.Effect<Requests.Identity | undefined, Failure> => {
+      if (v2 || standing === undefined) return Effect.undefined
+      const elapsed = cluster.options.environment.now() - standing.since
+      return standing.sure || elapsed >= transactionTimeoutMs
+        ? Requests.timedOutIdentity({ cluster, pool, transactionalId }, own, requestTimeout)
+        : Effect.undefined
+    }
+
+    const ask = (own: Requests.Identity | undefined) =>
+      Requests.initTransactional(
+        { cluster, pool, transactionalId },
+        own,
+        transactionTimeoutMs,
+        transactionTimeoutMs + 10_000
+      )
 
     const initOnce = (mode: "Takeover" | "Own"): Effect.Effect<Requests.Identity, Failure> =>
       Effect.gen(function*() {
         state = "NeedsInit"
         const own = mode === "Own" ? identity : undefined
         if (own !== undefined) yield* endBeforeInit(own)
-        const found = yield* Requests.initTransactional(
-          { cluster, pool, transactionalId },
-          own,
-          transactionTimeoutMs,
-          transactionTimeoutMs + 10_000
+        const found = yield* ask(own).pipe(
+          Effect.catch((failure) =>
+            own === undefined || (failure.code !== producerFenced && failure.code !== invalidEpoch)
+              ? Effect.fail(failure)
+              : Effect.flatMap(
+                Effect.orElseSucceed(ownTimeout(own), () => undefined),
+                (ended) => ended === undefined ? Effect.fail(failure) : ask(ended)
+              )
+          )
         )
         v2 = cluster.transactionVersion() >= 2
         adopt(found)
-        mayBeOpen = false
+        standing = undefined
         state = "Ready"
         return found
       })
@@ -165,8 +193,9 @@ export const makeTransactionalProducer = (
         const fresh = v2 ? [] : sender.unadmitted()
         if (fresh.length === 0) return Effect.void
         asked = true
-        mayBeOpen = true
+        stand(false)
         return Effect.map(Requests.addPartitions(asking, fresh), () => {
+          stand(true)
           for (const partition of fresh) partition.admitted = true
         })
       })
@@ -201,10 +230,11 @@ export const makeTransactionalProducer = (
         Effect.gen(function*() {
           yield* drain
           asked = true
-          mayBeOpen = true
+          stand(false)
           if (!v2 && !groups.has(offsets.groupId)) {
             yield* Requests.addOffsets(asking, offsets.groupId)
             groups.add(offsets.groupId)
+            stand(true)
           }
           yield* Requests.commitOffsets(asking, offsets)
         })
@@ -220,7 +250,7 @@ export const makeTransactionalProducer = (
             return Effect.void
           }
           committing = commit
-          mayBeOpen = true
+          if (standing !== undefined) standing.sure = false
           return Requests.endTransaction(asking, commit, budget).pipe(
             Effect.catch((failure) =>
               // Nothing was open, or it has ended: that is what an abort wants.
@@ -230,7 +260,7 @@ export const makeTransactionalProducer = (
             ),
             Effect.map((done) => {
               ended = true
-              mayBeOpen = false
+              standing = undefined
               adopt(done.identity)
               const bumped = done.identity !== own
               if (!bumped && (done.repeated || !sender.isQuiet || poison !== undefined)) renewBeforeBegin = true
