@@ -75,7 +75,12 @@ const transactions = async () => {
 /** Every third transaction aborts, and its records are read again. */
 const copy = async () => {
   const producer = await transactional()
-  const consumer = kafka.consumer({ groupId: flow.group, sessionTimeout: 6_000, heartbeatInterval: 500 })
+  const consumer = kafka.consumer({
+    groupId: flow.group,
+    sessionTimeout: 6_000,
+    heartbeatInterval: 500,
+    maxWaitTimeInMs: 200
+  })
   let copied = 0
   let commits = 0
   let aborts = 0
