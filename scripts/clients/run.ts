@@ -73,7 +73,7 @@ const counts = (probe: Probe.Probe, scope: string) =>
     return { keys: reached.size, total, wrong: wrong.slice(0, 10) }
   })
 
-export const flows: Readonly<Record<string, Flow>> = {
+const flows: Readonly<Record<string, Flow>> = {
   produce: {},
   transactions: {},
   copy: { input: true, check: audit },

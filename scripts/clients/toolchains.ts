@@ -13,12 +13,12 @@ const root = join(import.meta.dirname, "..", "..")
 const sources = import.meta.dirname
 const built = join(root, ".lab", "clients")
 
-export const CONFLUENT_KAFKA = "2.16.1"
+const CONFLUENT_KAFKA = "2.16.1"
 
 export interface Toolchain {
   readonly name: "javascript" | "python" | "java" | "go"
-  /** What is on the path where it works, and what to install where it is not. */
-  readonly needs: ReadonlyArray<string>
+  /** Each of these has to succeed on a machine that can build it; the name says what is needed. */
+  readonly needs: Readonly<Record<string, readonly [command: string, ...args: ReadonlyArray<string>]>>
   readonly build: (target: string) => Promise<void>
 }
 
@@ -38,10 +38,10 @@ const run = async (command: string, args: ReadonlyArray<string>, cwd = root, env
 const pip = (target: string) => join(target, "venv", "bin", "pip")
 
 export const toolchains: Readonly<Record<Toolchain["name"], Toolchain>> = {
-  javascript: { name: "javascript", needs: [], build: async () => {} },
+  javascript: { name: "javascript", needs: {}, build: async () => {} },
   python: {
     name: "python",
-    needs: ["python3"],
+    needs: { "Python 3 with venv and pip": ["python3", "-c", "import venv, ensurepip"] },
     build: async (target) => {
       await run("python3", ["-m", "venv", join(target, "venv")])
       await run(pip(target), ["install", "-q", "--disable-pip-version-check", `confluent-kafka==${CONFLUENT_KAFKA}`])
@@ -49,7 +49,7 @@ export const toolchains: Readonly<Record<Toolchain["name"], Toolchain>> = {
   },
   java: {
     name: "java",
-    needs: ["javac", "mvn"],
+    needs: { "a JDK of 17 or later": ["javac", "--release", "17", "-version"], "Maven": ["mvn", "-v"] },
     build: async (target) => {
       const libs = join(target, "libs")
       const copy = (...flags: ReadonlyArray<string>) =>
@@ -70,7 +70,8 @@ export const toolchains: Readonly<Record<Toolchain["name"], Toolchain>> = {
   },
   go: {
     name: "go",
-    needs: ["go"],
+    // From 1.21 on Go fetches the version that go.mod names.
+    needs: { "Go 1.21 or later": ["sh", "-c", "go version | grep -Eq 'go1\\.(2[1-9]|[3-9][0-9])'"] },
     build: (target) =>
       run(
         "go",
@@ -85,8 +86,10 @@ export const toolchains: Readonly<Record<Toolchain["name"], Toolchain>> = {
 
 /** Why a toolchain cannot be used on this machine; `undefined` when it can. */
 export const missing = ({ name, needs }: Toolchain): string | undefined => {
-  const absent = needs.filter((command) => spawnSync("which", [command], { stdio: "ignore" }).status !== 0)
-  return absent.length === 0 ? undefined : `${name} needs ${absent.join(" and ")} on the path`
+  const absent = Object.entries(needs).filter(([, [command, ...args]]) =>
+    spawnSync(command, args, { stdio: "ignore" }).status !== 0
+  )
+  return absent.length === 0 ? undefined : `${name} needs ${absent.map(([what]) => what).join(" and ")}`
 }
 
 const fingerprint = (name: string): string => {
