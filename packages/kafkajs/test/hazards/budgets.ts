@@ -4,6 +4,7 @@ import { type CommittedConsumer, KafkaError, type TransactionalSession, Transact
 import { Deferred, Duration, Effect } from "effect"
 import { committedValues, record } from "../support/kafka.ts"
 import {
+  aborted,
   type Cluster,
   copying,
   plainConsumer,
@@ -76,13 +77,7 @@ const endedInTime = (cluster: Cluster) =>
       const client = yield* plainProducer(proxy.bootstrap, w.name("plain"), "plain", 500)
       const transaction = yield* promised(() => client.transaction())
       yield* promised(() => transaction.send({ topic: plainOut, messages: [{ value: "x" }] }))
-      yield* until(
-        "the coordinator aborts",
-        Effect.map(
-          probe.transactions(["CompleteAbort"]),
-          (found) => found.some(({ transactionalId }) => transactionalId === w.name("plain"))
-        )
-      )
+      yield* aborted(probe, w.name("plain"))
       yield* rejection(() => transaction.commit())
       yield* rejection(() => client.transaction())
 

@@ -2,25 +2,20 @@ import { describe } from "@effect/vitest"
 import { Broker } from "@exactly-once/broker"
 import { Effect, Exit, Scope } from "effect"
 import { afterAll, beforeAll } from "vitest"
-import { budgets } from "./budgets.ts"
+import { hazards } from "./all.ts"
 import { leaders } from "./leaders.ts"
-import { owning } from "./owning.ts"
-import { platformatic } from "./platformatic.ts"
-import { producing } from "./producing.ts"
 
 describe("kafkajs hazards, on the embedded broker", () => {
   const scope = Scope.makeUnsafe()
   let addresses: ReadonlyArray<string> = []
   beforeAll(async () => {
-    addresses = (await Effect.runPromise(Scope.provide(Broker.make(), scope))).addresses
+    addresses = (await Effect.runPromise(
+      Scope.provide(Broker.make({ prepareDelay: 5, groups: { minSessionTimeout: 1_000 } }), scope)
+    )).addresses
   })
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
-  const cluster = { bootstrap: () => addresses }
-  producing(cluster)
-  owning(cluster)
-  budgets(cluster)
-  platformatic(cluster)
+  hazards({ bootstrap: () => addresses })
 })
 
 describe("kafkajs hazards, on three embedded brokers", () => {

@@ -1,19 +1,12 @@
 import { Effect } from "effect"
 import { startCluster } from "../../../../scripts/lib/kafkaCluster.ts"
 import { describeLive, liveBootstrap } from "../../../../scripts/vitest/live.ts"
-import { budgets } from "./budgets.ts"
+import { hazards } from "./all.ts"
 import { leaders } from "./leaders.ts"
-import { owning } from "./owning.ts"
-import { platformatic } from "./platformatic.ts"
-import { producing } from "./producing.ts"
 import { plain, promised, until } from "./support.ts"
 
 describeLive("kafkajs hazards, on real Kafka", () => {
-  const cluster = { bootstrap: liveBootstrap }
-  producing(cluster)
-  owning(cluster)
-  budgets(cluster)
-  platformatic(cluster)
+  hazards({ bootstrap: liveBootstrap })
 })
 
 describeLive("kafkajs hazards, on three real brokers", () => {

@@ -2,9 +2,12 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { committedValues, record, stableOffset } from "../support/kafka.ts"
+import { join } from "../support/member.ts"
 import {
+  beside,
   type Cluster,
   copying,
+  driverOf,
   idOfInput,
   plainConsumer,
   plainOffset,
@@ -201,8 +204,26 @@ const besideTheTransaction = (cluster: Cluster) =>
       assert.strictEqual(yield* sent(w, "OffsetCommit", "a"), 0)
     }))
 
+const deliveredIn = (cluster: Cluster) =>
+  it.live("H10: a batch carries the generation that it was delivered in", () =>
+    Effect.gen(function*() {
+      const { driver, name, probe } = yield* beside(cluster, { in: 1 })
+      yield* probe.produce(name("in"), 0, [record("k", "x")])
+      const group = { groupId: name("group"), topics: [name("in")], member: { replica: "a", incarnation: 1n } }
+      const member = yield* join(driver, group)
+      const [batch] = yield* member.consumer.poll
+      const generation = batch?.delivery.generation ?? 0
+      const other = yield* join(yield* driverOf(cluster), { ...group, member: { replica: "b", incarnation: 1n } })
+      yield* other.told(/assigned/)
+      yield* member.told(/revoked 0/)
+      const [again] = yield* member.consumer.poll
+      assert.strictEqual(batch?.delivery.generation, generation)
+      assert.isAbove(again?.delivery.generation ?? 0, generation)
+    }))
+
 export const owning = (cluster: Cluster) => {
   takeoverOrder(cluster)
   staleBatch(cluster)
+  deliveredIn(cluster)
   besideTheTransaction(cluster)
 }

@@ -33,6 +33,16 @@ export const within = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): E
 export const until = <E, R>(what: string, condition: Effect.Effect<boolean, E, R>) =>
   within(what, Effect.repeat(condition, { until: (holds) => holds, schedule: TestKafka.often }))
 
+/** The coordinator has aborted what stood under this id, to the last marker. */
+export const aborted = (probe: Probe.Probe, id: string) =>
+  until(
+    `the transaction of ${id} is aborted`,
+    Effect.map(
+      probe.transactions(["CompleteAbort"]),
+      (found) => found.some(({ transactionalId }) => transactionalId === id)
+    )
+  )
+
 export const promised = <A>(run: () => PromiseLike<A>) => Effect.promise(async () => run())
 
 /** The error that a promise is rejected with; that it is fulfilled fails the test. */
@@ -57,11 +67,31 @@ export const world = (cluster: Cluster) =>
 
 export type World = Effect.Success<ReturnType<typeof world>>
 
+/** A driver of its own, closed with the test's scope. */
+export const driverOf = (cluster: Cluster, options: Partial<KafkaJs.Options> = {}) =>
+  KafkaJs.make({ bootstrap: cluster.bootstrap(), clientId: "driver", clientLogLevel: "nothing", ...options })
+
+/** Topics of one's own, and a driver that reaches them through the proxy. */
+export const beside = (
+  cluster: Cluster,
+  topics: Readonly<Record<string, number>>,
+  options: Partial<KafkaJs.Options> = {}
+) =>
+  Effect.gen(function*() {
+    const id = randomUUID().slice(0, 8)
+    const name = (part: string) => `${part}-${id}`
+    const bootstrap = cluster.bootstrap()
+    const probe = yield* Probe.make(bootstrap)
+    const proxy = yield* Proxy.make({ bootstrap })
+    for (const [topic, partitions] of Object.entries(topics)) yield* probe.createTopic(name(topic), partitions)
+    return { name, probe, proxy, driver: yield* driverOf(cluster, { bootstrap: proxy.bootstrap, ...options }) }
+  })
+
 /** kafkajs, as it comes. */
 export const plain = (bootstrap: ReadonlyArray<string>, clientId = "plain") =>
   new Kafka({ brokers: [...bootstrap], clientId, logLevel: logLevel.NOTHING, retry: { initialRetryTime: 30 } })
 
-const connected = <A extends Producer | Consumer>(client: A) =>
+export const connected = <A extends Producer | Consumer>(client: A) =>
   Effect.acquireRelease(
     promised(() => client.connect().then(() => client)),
     (open) => Effect.ignore(Effect.tryPromise(() => open.disconnect()))
