@@ -15,6 +15,7 @@ import { Driver } from "./Driver.ts"
 import * as BatchDecoder from "./internal/batchDecoder.ts"
 import * as ConsumerRuntime from "./internal/consumerRuntime.ts"
 import { toConsumeError } from "./internal/failures.ts"
+import { brokerTime, positiveInteger, refuse } from "./internal/settings.ts"
 import type { CorruptRecord, DecodeError, KafkaError, OffsetOutOfRange } from "./KafkaError.ts"
 import { Misconfigured } from "./KafkaError.ts"
 import type * as Topic from "./Topic.ts"
@@ -47,47 +48,41 @@ type Resolved = Omit<ConsumerRuntime.RuntimeOptions, "topics">
 const millis = (input: Duration.Input | undefined, otherwise: number): number =>
   input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
 
-const resolve = (options: Options): Effect.Effect<Resolved, Misconfigured> => {
-  const refuse = (setting: string, description: string) => Effect.fail(new Misconfigured({ setting, description }))
+const resolve = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Resolved, Misconfigured> {
   const sessionTimeoutMs = millis(options.sessionTimeout, 10_000)
   const rebalanceTimeoutMs = millis(options.rebalanceTimeout, 60_000)
   const heartbeatIntervalMs = millis(options.heartbeatInterval, Math.min(3_000, Math.floor(sessionTimeoutMs / 3)))
-  const maxBytesPerPartition = options.maxBytesPerPartition ?? 1_048_576
   const maxWaitMs = millis(options.maxWait, 500)
-  if (options.groupId.length === 0) return refuse("groupId", "is empty; a committed consumer is a member of a group")
+  if (options.groupId.length === 0) yield* refuse("groupId", "is empty; a committed consumer is a member of a group")
+  yield* brokerTime("sessionTimeout", sessionTimeoutMs, 1)
+  yield* brokerTime("rebalanceTimeout", rebalanceTimeoutMs, 1)
+  yield* brokerTime("heartbeatInterval", heartbeatIntervalMs, 1)
   if (heartbeatIntervalMs * 2 > sessionTimeoutMs) {
-    return refuse(
+    yield* refuse(
       "heartbeatInterval",
       `${heartbeatIntervalMs} ms leaves room for less than two heartbeats in sessionTimeout ${sessionTimeoutMs} ms`
     )
   }
   if (rebalanceTimeoutMs < sessionTimeoutMs) {
-    return refuse(
+    yield* refuse(
       "rebalanceTimeout",
       `${rebalanceTimeoutMs} ms is below sessionTimeout ${sessionTimeoutMs} ms: a rebalance would end before a silent member is noticed`
     )
   }
   if (!(maxWaitMs >= 0) || maxWaitMs * 2 > sessionTimeoutMs) {
-    return refuse("maxWait", `${maxWaitMs} ms must be at most half of sessionTimeout ${sessionTimeoutMs} ms`)
+    yield* refuse("maxWait", `${maxWaitMs} ms must be at most half of sessionTimeout ${sessionTimeoutMs} ms`)
   }
-  if (!Number.isInteger(maxBytesPerPartition) || maxBytesPerPartition < 1) {
-    return refuse("maxBytesPerPartition", `${maxBytesPerPartition} is not a positive number of bytes`)
-  }
-  const maxRecords = options.maxRecords ?? Number.MAX_SAFE_INTEGER
-  if (!Number.isInteger(maxRecords) || maxRecords < 1) {
-    return refuse("maxRecords", `${maxRecords} is not a positive whole number`)
-  }
-  return Effect.succeed({
+  return {
     groupId: options.groupId,
-    maxRecords,
+    maxRecords: yield* positiveInteger("maxRecords", options.maxRecords ?? Number.MAX_SAFE_INTEGER),
     startFrom: options.startFrom ?? "earliest",
     sessionTimeoutMs,
     rebalanceTimeoutMs,
     heartbeatIntervalMs,
-    maxBytesPerPartition,
+    maxBytesPerPartition: yield* positiveInteger("maxBytesPerPartition", options.maxBytesPerPartition ?? 1_048_576),
     maxWaitMs
-  })
-}
+  }
+})
 
 interface Shape {
   readonly groupId: string

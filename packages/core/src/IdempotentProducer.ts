@@ -2,12 +2,14 @@
  * Writes without a transaction and without duplicates from the producer's own retries: producer id and a sequence per
  * partition (KIP-98). A local guard only: a process that sends twice writes twice.
  */
+import type * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -16,7 +18,8 @@ import * as Schema from "effect/Schema"
 import { type Compression, Driver, type DriverError, type EncodedRecord } from "./Driver.ts"
 import { encode } from "./internal/encode.ts"
 import * as Failures from "./internal/failures.ts"
-import { type EncodeError, InvalidRecord, type KafkaError, Misconfigured } from "./KafkaError.ts"
+import * as Settings from "./internal/settings.ts"
+import { type EncodeError, InvalidRecord, type KafkaError, KafkaUnavailable, Misconfigured } from "./KafkaError.ts"
 import type { Offset } from "./Offset.ts"
 import type { OutRecord, Topic } from "./Topic.ts"
 import type { TopicPartition } from "./TopicPartition.ts"
@@ -87,7 +90,7 @@ const toSendError = (topic: string, records: number) => (error: DriverError): Se
         ...(error.code === undefined ? {} : { code: error.code })
       })
     case "Misconfigured":
-      return new Misconfigured({ setting: topic, description: error.description })
+      return new Misconfigured({ setting: Failures.settingOf(error, topic), description: error.description })
     default:
       return Failures.toKafkaError(error)
   }
@@ -96,21 +99,21 @@ const toSendError = (topic: string, records: number) => (error: DriverError): Se
 /** Refused before anything was sent; a broker's refusal, which has a code, may leave other partitions written. */
 const isRefusedUnsent = ({ code, failure }: DriverError): boolean => failure === "InvalidRecord" && code === undefined
 
+const closed = new KafkaUnavailable({ operation: "send", description: "the producer is closed; nothing was sent" })
+
 export const make = Effect.fnUntraced(function*(options: Options) {
   const driver = yield* Driver
-  const compression = options.compression ?? "none"
-  if (!driver.capabilities.compression.includes(compression)) {
-    return yield* new Misconfigured({
-      setting: "compression",
-      description: `the driver ${driver.capabilities.name} has no codec for ${compression}; it has ` +
-        driver.capabilities.compression.join(", ")
-    })
+  const compression = yield* Settings.compression(driver, options.compression)
+  const deliveryTimeoutMs = Duration.toMillis(Duration.fromInputUnsafe(options.deliveryTimeout ?? "2 minutes"))
+  if (!(deliveryTimeoutMs > 0)) {
+    return yield* Settings.refuse("deliveryTimeout", `${deliveryTimeoutMs} ms leaves a send no time`)
   }
-  const handle = yield* driver.idempotentProducer({
-    compression,
-    deliveryTimeoutMs: Duration.toMillis(Duration.fromInputUnsafe(options.deliveryTimeout ?? "2 minutes"))
-  }).pipe(Effect.mapError(Failures.toKafkaError))
-  const queue = yield* Queue.bounded<Waiting>(options.bufferedSends ?? 256)
+  const bufferedSends = yield* Settings.positiveInteger("bufferedSends", options.bufferedSends ?? 256)
+  const handle = yield* Effect.mapError(
+    driver.idempotentProducer({ compression, deliveryTimeoutMs }),
+    Failures.toKafkaError
+  )
+  const queue = yield* Queue.bounded<Waiting, Cause.Done>(bufferedSends)
 
   const deliver: (calls: ReadonlyArray<Waiting>) => Effect.Effect<void> = Effect.fnUntraced(function*(calls) {
     const [first] = calls
@@ -123,23 +126,23 @@ export const make = Effect.fnUntraced(function*(options: Options) {
       // One call's record must not fail its neighbours'.
       return yield* Effect.forEach(calls, (call) => deliver([call]), { discard: true })
     }
-    const exit = Exit.mapError(sent, toSendError(topic, records.length))
     let from = 0
     for (const call of calls) {
       const to = from + call.records.length
-      const own = Exit.map(exit, (written) => written.slice(from, to))
-      yield* Deferred.done(call.done, own)
+      const own = Exit.map(sent, (written) => written.slice(from, to))
+      yield* Deferred.done(call.done, Exit.mapError(own, toSendError(topic, call.records.length)))
       from = to
     }
   })
 
   // One sender: calls keep their order per partition, whatever fibers they come from.
-  yield* Effect.forkScoped(
+  const sender = yield* Effect.forkScoped(
     Effect.forever(
       Effect.flatMap(Queue.takeAll(queue), (calls) => Effect.forEach(byTopic(calls), deliver, { discard: true }))
     )
   )
-  yield* Effect.addFinalizer(() => Queue.shutdown(queue))
+  // What waits is sent before the connection goes: whoever waits for it would wait for ever.
+  yield* Effect.addFinalizer(() => Effect.andThen(Queue.end(queue), Fiber.await(sender)))
 
   return IdempotentProducer.of({
     send: (topic, records) =>
@@ -149,14 +152,14 @@ export const make = Effect.fnUntraced(function*(options: Options) {
         if (Result.isFailure(encoded)) return Effect.fail(encoded.failure)
         return Effect.gen(function*() {
           const done = yield* Deferred.make<ReadonlyArray<Written>, SendError>()
-          yield* Queue.offer(queue, { topic: topic.name, records: encoded.success, done })
-          return yield* Deferred.await(done)
+          const taken = yield* Queue.offer(queue, { topic: topic.name, records: encoded.success, done })
+          return taken ? yield* Deferred.await(done) : yield* closed
         })
       })
   })
 })
 
-/** Connects when built. */
+/** Connects when built; when it closes, what was handed over is sent first, within `deliveryTimeout`. */
 export const layer = (options: Options = {}): Layer.Layer<IdempotentProducer, KafkaError, Driver> =>
   Layer.effect(IdempotentProducer, make(options))
 

@@ -10,6 +10,7 @@ import { type Compression, Driver } from "./Driver.ts"
 import * as Budgets from "./internal/budgets.ts"
 import { toKafkaError } from "./internal/failures.ts"
 import * as SessionRuntime from "./internal/sessionRuntime.ts"
+import * as Settings from "./internal/settings.ts"
 import { type KafkaError, Misconfigured } from "./KafkaError.ts"
 import type { Outcome } from "./Outcome.ts"
 
@@ -49,15 +50,10 @@ export class TransactionalSession extends Context.Service<TransactionalSession, 
   "@exactly-once/core/TransactionalSession"
 ) {}
 
-const positive = (setting: string, value: number): Effect.Effect<number, Misconfigured> =>
-  Number.isInteger(value) && value > 0
-    ? Effect.succeed(value)
-    : Effect.fail(new Misconfigured({ setting, description: `${value} is not a positive whole number` }))
-
 const named = (setting: string, value: string): Effect.Effect<string, Misconfigured> =>
   value.length > 0
     ? Effect.succeed(value)
-    : Effect.fail(new Misconfigured({ setting, description: "is empty; it names the owner of the transactions" }))
+    : Settings.refuse(setting, "is empty; it names the owner of the transactions")
 
 export const make = Effect.fnUntraced(function*(options: Options) {
   const driver = yield* Driver
@@ -66,21 +62,14 @@ export const make = Effect.fnUntraced(function*(options: Options) {
     bodyTimeout: options.bodyTimeout,
     commitMargin: options.commitMargin
   })
-  const compression = options.compression ?? "none"
-  if (!driver.capabilities.compression.includes(compression)) {
-    return yield* new Misconfigured({
-      setting: "compression",
-      description: `the driver ${driver.capabilities.name} has no codec for ${compression}; it has ` +
-        driver.capabilities.compression.join(", ")
-    })
-  }
+  const compression = yield* Settings.compression(driver, options.compression)
   const runtime = yield* SessionRuntime.make(driver, {
     transactionalIdPrefix: yield* named("transactionalIdPrefix", options.transactionalIdPrefix),
     replica: yield* named("replica", options.replica),
     budgets,
     compression,
-    parallelism: yield* positive("parallelism", options.parallelism ?? 16),
-    lanes: yield* positive("lanes", options.lanes ?? 1),
+    parallelism: yield* Settings.positiveInteger("parallelism", options.parallelism ?? 16),
+    lanes: yield* Settings.positiveInteger("lanes", options.lanes ?? 1),
     recoveryTimeoutMs: Duration.toMillis(Duration.fromInputUnsafe(options.recoveryTimeout ?? "2 minutes")),
     onOutcome: options.onOutcome
   }).pipe(Effect.mapError((error) =>

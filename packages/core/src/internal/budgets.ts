@@ -4,7 +4,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { Misconfigured } from "../KafkaError.ts"
+import type { Misconfigured } from "../KafkaError.ts"
+import { brokerTime, refuse } from "./settings.ts"
 
 /** All in milliseconds. */
 export interface Budgets {
@@ -23,9 +24,7 @@ export interface Requested {
 
 const defaultTransactionTimeoutMs = 10_000
 
-const refuse = (setting: string, description: string) => Effect.fail(new Misconfigured({ setting, description }))
-
-export const resolve = (requested: Requested): Effect.Effect<Budgets, Misconfigured> => {
+export const resolve = Effect.fnUntraced(function*(requested: Requested): Effect.fn.Return<Budgets, Misconfigured> {
   const transactionTimeoutMs = requested.transactionTimeout === undefined
     ? defaultTransactionTimeoutMs
     : Duration.toMillis(Duration.fromInputUnsafe(requested.transactionTimeout))
@@ -35,20 +34,18 @@ export const resolve = (requested: Requested): Effect.Effect<Budgets, Misconfigu
   const bodyMs = requested.bodyTimeout === undefined
     ? Math.round(transactionTimeoutMs * 0.7)
     : Duration.toMillis(Duration.fromInputUnsafe(requested.bodyTimeout))
-  if (!Number.isFinite(transactionTimeoutMs) || transactionTimeoutMs < 100 || transactionTimeoutMs > 2_147_483_647) {
-    return refuse("transactionTimeout", `${transactionTimeoutMs} ms is not a time from 100 ms to 2,147,483,647 ms`)
-  }
-  if (!(bodyMs > 0)) return refuse("bodyTimeout", `${bodyMs} ms leaves a body no time`)
-  if (!(marginMs > 0)) return refuse("commitMargin", `${marginMs} ms leaves flush, offsets and commit no time`)
+  yield* brokerTime("transactionTimeout", transactionTimeoutMs, 100)
+  if (!(bodyMs > 0)) yield* refuse("bodyTimeout", `${bodyMs} ms leaves a body no time`)
+  if (!(marginMs > 0)) yield* refuse("commitMargin", `${marginMs} ms leaves flush, offsets and commit no time`)
   if (bodyMs + marginMs >= transactionTimeoutMs) {
-    return refuse(
+    yield* refuse(
       "bodyTimeout",
       `bodyTimeout ${bodyMs} ms + commitMargin ${marginMs} ms must be below transactionTimeout ${transactionTimeoutMs} ms, ` +
         `or the coordinator aborts before the session does`
     )
   }
-  return Effect.succeed({ transactionTimeoutMs, bodyMs, marginMs })
-}
+  return { transactionTimeoutMs, bodyMs, marginMs }
+})
 
 export interface GroupTimes {
   readonly sessionTimeoutMs: number

@@ -6,8 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { DriverError } from "../Driver.ts"
 import type { InvalidRecord, KafkaError } from "../KafkaError.ts"
-import type { Offset } from "../Offset.ts"
-import { offsetUnsafe } from "../Offset.ts"
 import type { Outcome } from "../Outcome.ts"
 import {
   CommitOutcomeUnknown,
@@ -17,11 +15,11 @@ import {
 } from "../TransactionError.ts"
 import { admit } from "./admission.ts"
 import * as Failures from "./failures.ts"
-import type { Unresolved } from "./lane.ts"
 import * as Machine from "./laneMachine.ts"
 import { type Begun, type Driven, type Phase, predecessorAborted } from "./openTransaction.ts"
 import type { LaneEntry, SessionRuntime } from "./sessionRuntime.ts"
 import * as Telemetry from "./telemetry.ts"
+import { lookUp, sendOffsets, tokenPlace } from "./transactionOffsets.ts"
 
 export type Failure = TransactionError | ReplicaClash | KafkaError | InvalidRecord
 
@@ -103,51 +101,6 @@ const leaveFor = (begun: Begun, step: "Offer" | "End") =>
     begun.entry.lane.leave((lane) => Machine.may(lane, begun.seq, step)),
     (leave) => leave === "Now" ? Effect.void : Effect.fail(predecessorAborted)
   )
-
-/** Where this transaction's token stands once it has committed: on its first offset. */
-const tokenPlace = (session: SessionRuntime, transaction: Driven, begun: Begun): Unresolved | undefined => {
-  const token = transaction.token
-  const [first] = transaction.shares
-  if (first !== undefined && transaction.runtime !== undefined) {
-    const { partition, topic } = first.fetched
-    return { groupId: transaction.runtime.groupId, partition: { topic, partition }, token, start: first.start }
-  }
-  const topic = transaction.buffer.anyTopic()
-  return topic === undefined
-    ? undefined
-    : {
-      groupId: `${session.settings.transactionalIdPrefix}-outcome-${begun.transactionalId}`,
-      partition: { topic, partition: 0 },
-      token,
-      start: undefined
-    }
-}
-
-const marker: Offset = offsetUnsafe(0n)
-
-const sendOffsets = (session: SessionRuntime, transaction: Driven, begun: Begun) => {
-  const { runtime, shares, token } = transaction
-  const [first] = shares
-  if (runtime !== undefined && first !== undefined) {
-    return begun.handle.sendOffsets({
-      groupId: runtime.groupId,
-      delivery: first.fetched.delivery,
-      offsets: shares.map(({ fetched }) => ({
-        topic: fetched.topic,
-        partition: fetched.partition,
-        offset: fetched.nextOffset,
-        metadata: token
-      }))
-    })
-  }
-  // Without input offsets nothing would tell later whether a commit whose answer was lost took effect.
-  const place = tokenPlace(session, transaction, begun)
-  return place === undefined ? Effect.void : begun.handle.sendOffsets({
-    groupId: place.groupId,
-    delivery: null,
-    offsets: [{ ...place.partition, offset: marker, metadata: token }]
-  })
-}
 
 const commitSteps = (session: SessionRuntime, transaction: Driven) =>
   Effect.gen(function*() {
@@ -397,10 +350,3 @@ const forget = ({ begun, token }: Driven) => {
   begun?.entry.lane.unresolved.delete(token)
   begun?.entry.lane.resolved.delete(token)
 }
-
-/** The token where it would stand. Absent proves nothing when the next owner may have committed over it. */
-const lookUp = (session: SessionRuntime, place: Unresolved): Effect.Effect<"Committed" | undefined, DriverError> =>
-  Effect.map(
-    session.driver.admin.committed(place.groupId, [place.partition]),
-    (found) => found.values().next().value?.metadata === place.token ? "Committed" : undefined
-  )

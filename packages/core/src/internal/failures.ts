@@ -41,8 +41,8 @@ const settings: Readonly<Record<number, string>> = {
 }
 
 /** What to name in a refusal: a setting, else the topic, else what was being done. */
-const settingOf = ({ code, operation, setting, topic }: DriverError): string =>
-  setting ?? settings[code ?? 0] ?? topic ?? operation
+export const settingOf = ({ code, operation, setting, topic }: DriverError, otherwise = topic ?? operation): string =>
+  setting ?? settings[code ?? 0] ?? otherwise
 
 /** Outside a transaction's life: connecting, looking up, joining. */
 export const toKafkaError = (error: DriverError): KafkaError => {
