@@ -20,7 +20,7 @@ export interface WorkerOptions {
 }
 
 /** An exit code, or SIGTERM's own effect on a process that was only just starting; `null`: it had to be killed. */
-export type End = number | "SIGTERM" | null
+type End = number | "SIGTERM" | null
 
 export interface Exits {
   killed: number
