@@ -8,6 +8,10 @@ const LONGEST = 2_147_483_647
 export const realTime: Environment = {
   now: () => Date.now(),
   after: (millis, run) => {
+    if (millis <= 0) {
+      const immediate = setImmediate(run)
+      return () => clearImmediate(immediate)
+    }
     const timer = setTimeout(run, Math.min(millis, LONGEST))
     return () => clearTimeout(timer)
   },

@@ -201,6 +201,7 @@ export class ProducerStates {
 
   /** Forgets producers that wrote nothing since `before` (`producer.id.expiration.ms`), unless a transaction of theirs is open. */
   expire(before: number): void {
+    this.admissions.clear()
     for (const entry of this.entries.values()) {
       if (entry.transactionStart < 0 && entry.lastTimestamp < before) this.entries.delete(entry.producerId)
     }
