@@ -7,11 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { type Failure, isConcurrentTransactions } from "./failure.ts"
 
-/** Milliseconds before attempt `n + 1`; `random` in [0, 1). */
+/** Whole milliseconds before attempt `n + 1`; `random` in [0, 1). */
 export const pause = (failure: Failure, n: number, random: number): number =>
-  isConcurrentTransactions(failure)
-    ? Math.min(1 + n * 0.25, 20) * (1 + random)
-    : Math.min(20 * 2 ** n, 500) * (0.5 + random)
+  Math.ceil(
+    isConcurrentTransactions(failure)
+      ? Math.min(1 + n * 0.25, 20) * (1 + random)
+      : Math.min(20 * 2 ** n, 500) * (0.5 + random)
+  )
 
 /** Repeats `attempt` while its failure is one of `again`, for at most `budget` milliseconds; then fails with the last. */
 export const retry = <A>(
