@@ -17,7 +17,7 @@ const setUp = (options: IdempotentProducer.Options = {}) => {
 }
 
 /** Until a test lets it: the first send. */
-const hold = (kafka: MemoryKafka.MemoryKafka) => {
+const hold = (kafka: ReturnType<typeof setUp>["kafka"]) => {
   const gate = kafka.deferred()
   kafka.before(({ op }, nth) => op === "send" && nth === 1 ? Deferred.await(gate) : Effect.void)
   return gate

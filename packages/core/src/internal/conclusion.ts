@@ -7,12 +7,7 @@ import * as Exit from "effect/Exit"
 import { DriverError } from "../Driver.ts"
 import type { InvalidRecord, KafkaError } from "../KafkaError.ts"
 import type { Outcome } from "../Outcome.ts"
-import {
-  CommitOutcomeUnknown,
-  type ReplicaClash,
-  TransactionAborted,
-  type TransactionError
-} from "../TransactionError.ts"
+import { CommitOutcomeUnknown, type ReplicaClash, type TransactionError } from "../TransactionError.ts"
 import { admit } from "./admission.ts"
 import * as Failures from "./failures.ts"
 import * as Machine from "./laneMachine.ts"
@@ -205,18 +200,14 @@ export const giveUp = (
     yield* report(session, transaction, (common) => ({
       ...common,
       _tag: "Aborted",
-      reason: abandoned ?? why,
-      description
+      reason: abandoned?.reason ?? why,
+      description: abandoned?.description ?? description
     }))
     if (begun !== undefined && begun.entry.lane.state().status !== "Ready" && why !== "Interrupted") {
       yield* Effect.ignore(settle(session, transaction, begun.entry))
     }
     yield* refuse(transaction)
-    return abandoned === undefined ? undefined : new TransactionAborted({
-      transactionalId: begun?.transactionalId ?? session.settings.transactionalIdPrefix,
-      reason: abandoned,
-      description
-    })
+    return abandoned
   })
 
 /** The lane is ready again, or its partitions are somebody else's. Whoever comes last repairs it. */

@@ -65,7 +65,7 @@ export interface Driven extends OpenTransaction {
   readonly enlist: (token: Token) => Effect.Effect<void, TransactionMisuse>
   readonly cancelled: Deferred.Deferred<never, TransactionAborted>
   /** Why it was abandoned. */
-  abandoned: AbortReason | undefined
+  abandoned: TransactionAborted | undefined
   readonly emit: (
     add: (buffer: EmitBuffer.EmitBuffer) => ReturnType<EmitBuffer.EmitBuffer["add"]>
   ) => Effect.Effect<void, EmitError>
@@ -261,8 +261,8 @@ export const make = (
     bounded,
     abandon: (reason, description) =>
       Effect.flatMap(context("Body"), ({ transactionalId }) => {
-        self.abandoned ??= reason
-        return Effect.asVoid(Deferred.fail(cancelled, new TransactionAborted({ transactionalId, reason, description })))
+        self.abandoned ??= new TransactionAborted({ transactionalId, reason, description })
+        return Effect.asVoid(Deferred.fail(cancelled, self.abandoned))
       })
   }
   return self
