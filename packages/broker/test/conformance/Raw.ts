@@ -418,7 +418,8 @@ export class Raw {
       timeoutMs: it.transactionTimeoutMs,
       started: it.transactionStartTimeMs >= 0n,
       partitions: it.topics.flatMap(({ partitions, topic }) => partitions.map((partition) => `${topic}-${partition}`))
-        .toSorted()
+        // Internal topics first, whatever this run's names begin with.
+        .toSorted((a, b) => Number(b.startsWith("__")) - Number(a.startsWith("__")) || (a < b ? -1 : 1))
     }
   }
 

@@ -159,6 +159,20 @@ export const fetch = section("Fetch, markers and the last stable offset", (check
     return [answer.errorCode, answer.sessionId, answer.responses.length]
   })
 
+  for (const [name, sessionEpoch] of [["that wants a session", 0], ["that wants none", -1]] as const) {
+    check(`a full fetch ${name}`, async (world) => {
+      const topic = await world.topic()
+      const answer = await world.raw.client.call(Apis.Fetch, 12, {
+        maxWaitMs: 0,
+        minBytes: 1,
+        sessionId: 0,
+        sessionEpoch,
+        topics: [{ topic, partitions: [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1_000 }] }]
+      })
+      return { error: answer.errorCode, session: answer.sessionId !== 0, topics: answer.responses.length }
+    })
+  }
+
   check("below the start of the log after DeleteRecords", async (world) => {
     const topic = await world.topic()
     await world.raw.send(NOBODY, { topic, values: ["a", "b", "c"] })

@@ -12,6 +12,7 @@ import { ending } from "./ending.ts"
 import { aborting, fenced, timedOut } from "./lostControl.ts"
 import { offsetPairs, txnOffsets } from "./offsets.ts"
 import { transactionsTest } from "./transactionsTest.ts"
+import { walks } from "./walks.ts"
 import { wire } from "./wire.ts"
 import { transactionalProduce } from "./transactionalProduce.ts"
 
@@ -34,6 +35,7 @@ export const cases = [
   ...topics,
   ...wire,
   ...transactionsTest,
+  ...walks,
   ...exhaustion,
   ...ending,
   ...aborting
