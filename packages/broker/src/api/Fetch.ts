@@ -5,12 +5,13 @@
  * - Waits up to maxWaitMs for minBytes. A read_committed reader waits for the last stable offset, so it is a marker that wakes it, not data.
  * - Stored batches are answered as they lie in the log, aborted ones among them, with the list of aborted transactions for the reader to
  *   filter by.
- * - No fetch sessions: every full fetch is answered with session 0 (KIP-227), and an incremental one with error 70.
+ * - Fetch sessions (KIP-227): an incremental fetch names what changed, and is told of partitions with news.
  *
  * Versions
- * - v5 logStartOffset; v9 leader epochs are checked; v12 the current leader beside errors 6, 74, 75; v13 topic ids; v16 node endpoints.
+ * - v5 logStartOffset; v7 sessions; v9 leader epochs are checked; v12 the current leader beside errors 6, 74, 75; v13 topic ids; v16 node endpoints.
  */
 import { Apis, type FetchRequest, type FetchResponse } from "@exactly-once/protocol"
+import { type FetchSession, NO_SESSION, type SessionPartition } from "../cluster/FetchSessions.ts"
 import type { Partition, Topic } from "../cluster/Topic.ts"
 import * as Code from "../errorCodes.ts"
 import { leaderEpochError } from "./leaderEpoch.ts"
@@ -18,8 +19,6 @@ import { leaderOf, nodeEndpoints } from "./leaders.ts"
 import { type RequestContext, serve } from "./Served.ts"
 
 type Answer = FetchResponse.PartitionDataInput
-type Wanted = FetchRequest.FetchPartition
-
 const READ_COMMITTED = 1
 const NOTHING = new Uint8Array(0)
 
@@ -33,16 +32,15 @@ const failed = (partitionIndex: number, errorCode: number): Answer => ({
   records: NOTHING
 })
 
-interface Asked {
-  readonly topic: Topic | undefined
+interface Asked extends SessionPartition {
+  readonly found: Topic | undefined
   readonly partition: Partition | undefined
-  readonly wanted: Wanted
 }
 
 /** An error that is known without reading. */
-const errorOf = ({ partition, topic, wanted }: Asked, context: RequestContext): number => {
+const errorOf = ({ found, partition, wanted }: Asked, context: RequestContext): number => {
   if (partition === undefined || partition.topic.deleted) {
-    return context.version >= 13 && (topic === undefined || topic.deleted)
+    return context.version >= 13 && (found === undefined || found.deleted)
       ? Code.UNKNOWN_TOPIC_ID
       : Code.UNKNOWN_TOPIC_OR_PARTITION
   }
@@ -109,20 +107,76 @@ const isReady = (asked: ReadonlyArray<Asked>, request: FetchRequest.FetchRequest
   return asked.length === 0
 }
 
-const respond = (asked: ReadonlyArray<Asked>, request: FetchRequest.FetchRequest, context: RequestContext) => {
+/** The topics and partitions that a request lists itself. */
+const listed = (request: FetchRequest.FetchRequest): Array<SessionPartition> =>
+  request.topics.flatMap(({ partitions, topic, topicId }) => partitions.map((wanted) => ({ topic, topicId, wanted })))
+
+interface Begun {
+  readonly error: number
+  readonly session: FetchSession | undefined
+  /** Only news is told: the client has the rest from before. */
+  readonly incremental: boolean
+}
+
+const begun = (session: FetchSession | undefined, incremental: boolean): Begun => ({
+  error: Code.NONE,
+  session,
+  incremental
+})
+const refused = (error: number): Begun => ({ error, session: undefined, incremental: false })
+
+/** What the request means for its session: it goes on with one, asks for one, ends one, or does without. */
+const begin = (request: FetchRequest.FetchRequest, { cluster, node, version }: RequestContext): Begun => {
+  const { fetchSessions } = cluster
+  const { forgottenTopicsData, sessionEpoch, sessionId } = request
+  const wanted = listed(request)
+  if (sessionEpoch <= 0) {
+    if (sessionId !== NO_SESSION) fetchSessions.close(sessionId, node.id)
+    const session = sessionEpoch < 0 ? undefined : fetchSessions.open(node.id, version >= 13, cluster.now())
+    session?.update(wanted, [])
+    return begun(session, false)
+  }
+  const session = fetchSessions.get(sessionId, node.id)
+  if (session === undefined) return refused(Code.FETCH_SESSION_ID_NOT_FOUND)
+  if (session.epoch !== sessionEpoch) return refused(Code.INVALID_FETCH_SESSION_EPOCH)
+  if (session.usesTopicIds !== version >= 13) return refused(Code.FETCH_SESSION_TOPIC_ID_ERROR)
+  session.update(wanted, forgottenTopicsData)
+  if (session.isEmpty) {
+    fetchSessions.close(sessionId, node.id)
+    return begun(undefined, false)
+  }
+  session.next(cluster.now())
+  return begun(session, true)
+}
+
+const respond = (
+  asked: ReadonlyArray<Asked>,
+  { incremental, session }: Begun,
+  request: FetchRequest.FetchRequest,
+  context: RequestContext
+): FetchResponse.FetchResponseInput => {
   const budget = { bytes: request.maxBytes, empty: true }
+  const topics = new Map<
+    string,
+    { readonly topic: string; readonly topicId: string; readonly partitions: Array<Answer> }
+  >()
   let moved = false
-  let next = 0
-  const responses = request.topics.map(({ partitions, topic, topicId }) => ({
-    topic,
-    topicId,
-    partitions: partitions.map(() => {
-      const answer = read(asked[next++]!, request, context, budget)
-      if (answer.errorCode === Code.NOT_LEADER_OR_FOLLOWER) moved = true
-      return answer
-    })
-  }))
-  return moved && context.version >= 16 ? { responses, nodeEndpoints: nodeEndpoints(context) } : { responses }
+  for (const it of asked) {
+    const answer = read(it, request, context, budget)
+    if (answer.errorCode === Code.NOT_LEADER_OR_FOLLOWER) moved = true
+    const news = session?.tells(it, answer) ?? true
+    if (incremental && !news) continue
+    const { topic, topicId } = it
+    const known = topics.get(topic + topicId)
+    if (known === undefined) topics.set(topic + topicId, { topic, topicId, partitions: [answer] })
+    else known.partitions.push(answer)
+  }
+  const responses = [...topics.values()]
+  return {
+    ...(session === undefined ? {} : { sessionId: session.id }),
+    responses,
+    ...(moved && context.version >= 16 ? { nodeEndpoints: nodeEndpoints(context) } : {})
+  }
 }
 
 const sizeOf = (response: FetchResponse.FetchResponseInput): number => {
@@ -136,15 +190,16 @@ const sizeOf = (response: FetchResponse.FetchResponseInput): number => {
 
 export const Fetch = serve(Apis.Fetch, {
   handle: (request, context, reply) => {
-    if (request.sessionId !== 0 && request.sessionEpoch > 0) {
-      return reply({ errorCode: Code.FETCH_SESSION_ID_NOT_FOUND, responses: [] })
-    }
-    const { cluster, connection } = context
-    const asked = request.topics.flatMap((it): Array<Asked> => {
-      const topic = context.version >= 13 ? cluster.topics.withId(it.topicId) : cluster.topics.get(it.topic)
-      return it.partitions.map((wanted) => ({ topic, partition: topic?.partitions[wanted.partition], wanted }))
+    const { cluster, connection, version } = context
+    const opening = begin(request, context)
+    if (opening.error !== Code.NONE) return reply({ errorCode: opening.error, responses: [] })
+    const wanted = opening.incremental ? opening.session?.asked() ?? [] : listed(request)
+    const asked = wanted.map((it): Asked => {
+      const found = version >= 13 ? cluster.topics.withId(it.topicId) : cluster.topics.get(it.topic)
+      return { ...it, found, partition: found?.partitions[it.wanted.partition] }
     })
-    if (request.maxWaitMs <= 0 || isReady(asked, request, context)) return reply(respond(asked, request, context))
+    const answer = () => reply(respond(asked, opening, request, context))
+    if (request.maxWaitMs <= 0 || isReady(asked, request, context)) return answer()
     const waiter = {
       wake: (changed: Partition) => {
         // Where one byte is enough, the partition that changed decides alone.
@@ -159,7 +214,7 @@ export const Fetch = serve(Apis.Fetch, {
     }
     const finish = () => {
       leave()
-      reply(respond(asked, request, context))
+      answer()
     }
     const cancel = cluster.environment.after(request.maxWaitMs, finish)
     connection.onClose.add(leave)

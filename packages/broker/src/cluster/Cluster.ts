@@ -8,6 +8,7 @@ import { GroupCoordinator, type GroupSnapshot, type Reply, type Ticket } from ".
 import type { Completion, Transaction } from "../transaction/Transaction.ts"
 import { type Outcome, TransactionCoordinator } from "../transaction/TransactionCoordinator.ts"
 import { Alarm } from "./Alarm.ts"
+import { FetchSessions } from "./FetchSessions.ts"
 import { Nodes } from "./Nodes.ts"
 import type { ClusterOptions, Environment, TimeScope } from "./Options.ts"
 import { OFFSETS_TOPIC, type Partition, type Topic, type TopicSnapshot, TRANSACTIONS_TOPIC } from "./Topic.ts"
@@ -28,6 +29,7 @@ export class Cluster {
   readonly environment: Environment
   readonly nodes: Nodes
   readonly topics: Topics
+  readonly fetchSessions: FetchSessions
   transactions: TransactionCoordinator
   groups: GroupCoordinator
   /** Mutable, so that a test can hold transactions in their Prepare state for a while; `Infinity` until `releasePrepared`. */
@@ -49,6 +51,7 @@ export class Cluster {
     this.nextExpiry = environment.now() + EXPIRY_CHECK
     this.alarm = new Alarm(environment, () => this.nextDeadline(), () => this.tick())
     this.nodes = new Nodes(options.nodes)
+    this.fetchSessions = new FetchSessions(environment.randomBytes)
     this.topics = new Topics({
       leaderOf: (index) => this.nodes.leaderOf(index),
       randomBytes: environment.randomBytes
@@ -339,6 +342,7 @@ export class Cluster {
   /** What a restart does to the state: leaders and coordinators take up their work under new epochs, and nobody is waiting any more. */
   restarted(): void {
     this.waiting.clear()
+    this.fetchSessions.clear()
     this.groups.moved(() => true, this.now())
     for (const topic of this.topics.all()) {
       for (const partition of topic.partitions) {
@@ -374,6 +378,7 @@ export class Cluster {
     this.ahead.transactions = snapshot.clocks.transactions
     this.ahead.expiry = snapshot.clocks.expiry
     this.waiting.clear()
+    this.fetchSessions.clear()
     this.resume()
   }
 
@@ -382,5 +387,6 @@ export class Cluster {
     for (const cancel of this.preparing.values()) cancel?.()
     this.preparing.clear()
     this.waiting.clear()
+    this.fetchSessions.clear()
   }
 }

@@ -290,18 +290,6 @@ describe("Fetch", () => {
   )
 
   it(
-    "has no sessions, and says so legally",
-    withBroker(TOPICS, async (probe) => {
-      const body = { maxWaitMs: 0, minBytes: 1, isolationLevel: 0, replicaId: -1 }
-      const topics = [{ topic: "t", partitions: [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1000 }] }]
-      const full = await probe.client.call(Apis.Fetch, 11, { ...body, topics, sessionId: 0, sessionEpoch: 0 })
-      assert.deepInclude(full, { errorCode: 0, sessionId: 0 })
-      const more = await probe.client.call(Apis.Fetch, 11, { ...body, topics: [], sessionId: 5, sessionEpoch: 1 })
-      assert.strictEqual(more.errorCode, 70)
-    })
-  )
-
-  it(
     "checks the leader epoch",
     withBroker(TOPICS, async (probe, broker, run) => {
       await run(broker.moveLeader("t", 0, 1))
