@@ -86,6 +86,32 @@ const takeoverOrder = (cluster: Cluster) =>
       assert.strictEqual((yield* stableOffset(probe, w.group, w.input)).offset, 1n)
     }))
 
+const commitDuringTakeover = (cluster: Cluster) =>
+  it.live("H9: a commit that lands while a new owner takes over counts: it begins behind it", () =>
+    Effect.gen(function*() {
+      const w = yield* world(cluster)
+      const { input, output, probe, proxy } = w
+      const first = yield* predecessor(w, idOfInput(w), w.group, input, output)
+      const init = yield* proxy.inject({
+        api: "InitProducerId",
+        where: (body) => Reflect.get(Object(body), "transactionalId") === idOfInput(w),
+        when: "before",
+        do: "hold"
+      })
+      const worker = copying(w)
+      const fiber = yield* Effect.forkChild(worker.run)
+      yield* within("the new owner takes over", init.fired)
+      yield* first.end(true)
+      yield* init.release
+      yield* probe.produce(input, 0, [record("k", "y")])
+      yield* until(
+        "the next record is copied",
+        Effect.sync(() => worker.outcomes.some(({ _tag }) => _tag === "Committed"))
+      )
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(yield* committedValues(probe, output), ["x", "y"])
+    }))
+
 const staleBatch = (cluster: Cluster) =>
   it.live("H10: a batch that its owner lost and got back is stale, though generation and epoch are current", () =>
     Effect.gen(function*() {
@@ -223,6 +249,7 @@ const deliveredIn = (cluster: Cluster) =>
 
 export const owning = (cluster: Cluster) => {
   takeoverOrder(cluster)
+  commitDuringTakeover(cluster)
   staleBatch(cluster)
   deliveredIn(cluster)
   besideTheTransaction(cluster)

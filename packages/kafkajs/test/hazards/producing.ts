@@ -116,6 +116,16 @@ const offsetIsNoProof = (cluster: Cluster) =>
       // The same, and the token read back is not ours: the transaction is known to have aborted, and is done again.
       const lost = yield* proxy.inject({ ...notApplied, clientId: "ours" })
       const outcomes: Array<string> = []
+      /** What our last request of this kind named. */
+      const requested = (api: string, name: string) =>
+        Effect.map(proxy.journal(), (journal) => {
+          const last = journal.findLast((seen) =>
+            seen.phase === "received" && seen.api === api && seen.clientId === "ours"
+          )
+          const named: unknown = Reflect.get(Object(last?.request()), name)
+          assert(typeof named === "string", `${api} names no ${name}`)
+          return named
+        })
       const transact = withTransaction(
         Transaction.emit(Topic.string(output), [{ key: "k", value: "mine" }])
       )
@@ -125,9 +135,11 @@ const offsetIsNoProof = (cluster: Cluster) =>
         const attempt = yield* Effect.forkChild(Effect.result(transact))
         yield* within("the commit is lost", lost.fired)
         yield* within("the session asks for a new epoch", recovery.fired)
-        const rival = yield* probe.transaction(`${w.prefix}-ours`, 10_000)
+        const group = yield* requested("TxnOffsetCommit", "groupId")
+        const id = yield* requested("InitProducerId", "transactionalId")
+        const rival = yield* probe.transaction(id, 10_000)
         yield* rival.produce(output, 0, [record("k", "theirs")])
-        yield* rival.sendOffset(`${w.prefix}-outcome-${w.prefix}-ours`, output, 0, 0n)
+        yield* rival.sendOffset(group, output, 0, 0n)
         yield* rival.end(true)
         yield* recovery.release
         const result = yield* Fiber.join(attempt)
@@ -140,6 +152,10 @@ const offsetIsNoProof = (cluster: Cluster) =>
       )
       yield* within("the transaction is done again", Fiber.join(fiber))
       assert.deepStrictEqual(outcomes, ["Aborted", "Committed"])
+      assert.strictEqual(
+        (yield* stableOffset(probe, yield* requested("TxnOffsetCommit", "groupId"), output)).offset,
+        0n
+      )
       assert.deepStrictEqual(yield* committedValues(probe, output), ["theirs", "mine"])
     }))
 
