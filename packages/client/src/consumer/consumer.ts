@@ -115,7 +115,8 @@ export const makeConsumer = (
         return Effect.succeed(batches)
       }
       ready.closeUnsafe()
-      return Effect.flatMap(ready.await, () => poll)
+      // Whoever gives back several batches in a row gets their successors together, to share a transaction.
+      return ready.await.pipe(Effect.andThen(Effect.yieldNow), Effect.andThen(poll))
     })
 
     return {

@@ -92,7 +92,7 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
       codecs
     })
     if ("_tag" in read) return Effect.fail(read)
-    if (positions.accept(claim, read, fetched.bytes.length) && read.records.length > 0) options.onReady()
+    positions.accept(claim, read, fetched.bytes.length)
     return Effect.succeed(true)
   }
 
@@ -113,6 +113,8 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
             if (!(yield* digest(claim, fetched))) well = false
           }
           for (const claim of open.values()) positions.drop(claim)
+          // Once for the whole answer: partitions that are handed out together can share a transaction.
+          options.onReady()
           return well
         })
       ),
