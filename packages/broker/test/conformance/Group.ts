@@ -23,7 +23,8 @@ export interface Member {
 const NOTHING = new Uint8Array(0)
 
 export const join = (raw: Raw, group: string, options: Join = {}): Promise<JoinGroupResponse.JoinGroupResponse> => {
-  const { instance = null, member = "", protocols = ["range"], rebalance = 5_000, session = 30_000, version = 7 } = options
+  const { instance = null, member = "", protocols = ["range"], rebalance = 5_000, session = 30_000, version = 7 } =
+    options
   return raw.client.call(Apis.JoinGroup, version, {
     groupId: group,
     sessionTimeoutMs: session,
@@ -36,7 +37,11 @@ export const join = (raw: Raw, group: string, options: Join = {}): Promise<JoinG
 }
 
 /** Joins as clients do: once for an id, once with it. */
-export const joinTwice = async (raw: Raw, group: string, options: Join = {}): Promise<JoinGroupResponse.JoinGroupResponse> => {
+export const joinTwice = async (
+  raw: Raw,
+  group: string,
+  options: Join = {}
+): Promise<JoinGroupResponse.JoinGroupResponse> => {
   const first = await join(raw, group, options)
   return first.errorCode === 79 ? join(raw, group, { ...options, member: first.memberId }) : first
 }
@@ -129,8 +134,13 @@ export const beat = (
   })
 
 /** The first heartbeat of a member. */
-export const enter = (raw: Raw, group: string, member: string, topics: ReadonlyArray<string>, options: Partial<Beat> = {}) =>
-  beat(raw, group, { member, epoch: 0, topics, owned: [], rebalance: 30_000, ...options })
+export const enter = (
+  raw: Raw,
+  group: string,
+  member: string,
+  topics: ReadonlyArray<string>,
+  options: Partial<Beat> = {}
+) => beat(raw, group, { member, epoch: 0, topics, owned: [], rebalance: 30_000, ...options })
 
 /** How many partitions a heartbeat's answer assigns; null when it says nothing about the assignment. */
 export const assigned = (answer: ConsumerGroupHeartbeatResponse.ConsumerGroupHeartbeatResponse): number | null =>

@@ -54,7 +54,8 @@ export const withEpoch = (producer: Producer, change: number): Producer => ({
 
 export const batchOf = (
   producer: Producer,
-  { control = false, key, sequence = 0, timestamp = Date.now(), transactional = producer.id !== null, values = ["v"] }: Omit<Batch, "topic">,
+  { control = false, key, sequence = 0, timestamp = Date.now(), transactional = producer.id !== null, values = ["v"] }:
+    Omit<Batch, "topic">,
   options: Parameters<Builder["finish"]>[0] = {}
 ): Uint8Array => {
   const builder = new BatchBuilder()
@@ -195,9 +196,13 @@ export class Raw {
     if (answer.errorCode !== 0) return [answer.errorCode]
     const results = version >= 4 ? answer.resultsByTransaction[0]!.topicResults : answer.resultsByTopicV3AndBelow
     // Kafka answers in any order.
-    const codes = new Map(results.flatMap(({ name, resultsByPartition }) =>
-      resultsByPartition.map(({ partitionErrorCode, partitionIndex }) => [`${name}-${partitionIndex}`, partitionErrorCode])
-    ))
+    const codes = new Map(
+      results.flatMap(({ name, resultsByPartition }) =>
+        resultsByPartition.map((
+          { partitionErrorCode, partitionIndex }
+        ) => [`${name}-${partitionIndex}`, partitionErrorCode])
+      )
+    )
     return Object.entries(topics).flatMap(([name, partitions]) =>
       partitions.map((partition) => codes.get(`${name}-${partition}`) ?? -2)
     )
@@ -274,7 +279,8 @@ export class Raw {
     readonly maxBytes?: number
     readonly leaderEpoch?: number
   }): Promise<FetchResponse.PartitionData> {
-    const { committed = true, from = 0, leaderEpoch, maxBytes = 1_000_000, partition = 0, topic, version = 11 } = options
+    const { committed = true, from = 0, leaderEpoch, maxBytes = 1_000_000, partition = 0, topic, version = 11 } =
+      options
     const answer = await this.client.call(Apis.Fetch, version, {
       ...(version <= 14 ? { replicaId: -1 } : {}),
       maxWaitMs: options.maxWaitMs ?? 0,
@@ -299,7 +305,9 @@ export class Raw {
     const first = answer.abortedTransactions?.map(({ firstOffset }) => Number(firstOffset)) ?? null
     return {
       error: answer.errorCode,
-      batches: RecordBatch.split(answer.records ?? new Uint8Array(0)).batches.map(({ baseOffset }) => Number(baseOffset)),
+      batches: RecordBatch.split(answer.records ?? new Uint8Array(0)).batches.map(({ baseOffset }) =>
+        Number(baseOffset)
+      ),
       aborted: first === null ? null : first.toSorted((a, b) => a - b),
       highWatermark: Number(answer.highWatermark),
       lastStable: Number(answer.lastStableOffset),
@@ -326,7 +334,9 @@ export class Raw {
         return `${at} ${batch.isTransactional ? "transactional " : ""}${values}`
       }
       const { coordinatorEpoch, type } = ControlRecord.decode(batch)
-      return `${at} attributes ${batch.attributes} ${type === ControlRecord.COMMIT ? "commit" : "abort"} by coordinator ${coordinatorEpoch}`
+      return `${at} attributes ${batch.attributes} ${
+        type === ControlRecord.COMMIT ? "commit" : "abort"
+      } by coordinator ${coordinatorEpoch}`
     })
   }
 
@@ -373,7 +383,9 @@ export class Raw {
       ? { topicId: await this.topicId(topic), partitionIndexes: [partition] }
       : { name: topic, partitionIndexes: [partition] }
     const answer = await this.client.call(Apis.OffsetFetch, version, {
-      ...(version >= 8 ? { groups: [{ groupId: group, topics: [asked] }] } : { groupId: group, topics: [{ name: topic, partitionIndexes: [partition] }] }),
+      ...(version >= 8
+        ? { groups: [{ groupId: group, topics: [asked] }] }
+        : { groupId: group, topics: [{ name: topic, partitionIndexes: [partition] }] }),
       ...(version >= 7 ? { requireStable: stable } : {})
     })
     const whole = version >= 8 ? answer.groups[0]!.errorCode : answer.errorCode

@@ -110,7 +110,11 @@ export class World {
   }
 
   /** EndTxn, and then until its markers are written. */
-  async end(producer: Producer, committed: boolean, version = 4): Promise<{ readonly error: number; readonly epoch: number }> {
+  async end(
+    producer: Producer,
+    committed: boolean,
+    version = 4
+  ): Promise<{ readonly error: number; readonly epoch: number }> {
     const answer = await this.raw.end(producer, committed, version)
     if (answer.error === 0) await this.settled(producer.id ?? "")
     return answer
@@ -167,8 +171,11 @@ export class World {
 
   /** Asks while a transaction of `this.id`, with data at `held`-0, is between EndTxn's answer and its last marker. */
   whileEnding(committed: boolean, version: number, ask: (ending: Ending) => Promise<Answer>): Promise<Answer> {
-    return this.whilePreparing(async (producer) => (await this.raw.end(producer, committed, version)).epoch, (ending, epoch) =>
-      ask({ ...ending, after: { ...ending.producer, epoch: version >= 5 ? epoch : ending.producer.epoch } }))
+    return this.whilePreparing(
+      async (producer) => (await this.raw.end(producer, committed, version)).epoch,
+      (ending, epoch) =>
+        ask({ ...ending, after: { ...ending.producer, epoch: version >= 5 ? epoch : ending.producer.epoch } })
+    )
   }
 
   /** The same while a newcomer's InitProducerId has the transaction aborted. */

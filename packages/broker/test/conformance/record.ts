@@ -22,7 +22,11 @@ let asked = 0
 const run = Math.random().toString(36).slice(2, 8)
 const ask = async (it: Case, transactionVersion: TransactionVersion): Promise<Answer> =>
   plain(
-    await runCase(it, { address: transactionVersion === 1 ? one : two, transactionVersion, prefix: `${run}-${asked++}` })
+    await runCase(it, {
+      address: transactionVersion === 1 ? one : two,
+      transactionVersion,
+      prefix: `${run}-${asked++}`
+    })
   )
 
 const twiceTheSame = async (it: Case): Promise<readonly [one: Answer, two: Answer]> => {
@@ -30,7 +34,9 @@ const twiceTheSame = async (it: Case): Promise<readonly [one: Answer, two: Answe
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const answers = await Promise.all([ask(it, 1), ask(it, 2)])
     if (isDeepStrictEqual(answers, last)) return answers
-    if (last !== undefined) console.error(`${it.section} / ${it.name}: ${JSON.stringify(last)}, then ${JSON.stringify(answers)}`)
+    if (last !== undefined) {
+      console.error(`${it.section} / ${it.name}: ${JSON.stringify(last)}, then ${JSON.stringify(answers)}`)
+    }
     last = answers
   }
   throw new Error("never the same twice")

@@ -18,7 +18,9 @@ export type Answer =
 export type TransactionVersion = 1 | 2
 
 /** Two answers where `transaction.version` makes a difference. */
-export type Measured = { readonly [name: string]: { readonly both: Answer } | { readonly one: Answer; readonly two: Answer } }
+export type Measured = {
+  readonly [name: string]: { readonly both: Answer } | { readonly one: Answer; readonly two: Answer }
+}
 
 export interface Case {
   readonly section: string

@@ -44,7 +44,6 @@ export const addPartitions = section("AddPartitionsToTxn and AddOffsetsToTxn", (
         await world.raw.state(world.id)
       ]
     })
-
   }
 
   for (const version of [4, 5]) {
@@ -119,7 +118,11 @@ export const addPartitions = section("AddPartitionsToTxn and AddOffsetsToTxn", (
     check(`adds the offsets of a group, version ${version}`, async (world) => {
       const producer = await world.init(world.id)
       const added = await world.raw.addOffsets(producer, world.group, version)
-      return { added, again: await world.raw.addOffsets(producer, world.group, version), state: await world.raw.describe(world.id) }
+      return {
+        added,
+        again: await world.raw.addOffsets(producer, world.group, version),
+        state: await world.raw.describe(world.id)
+      }
     })
 
     check(`refuses the offsets of a group for a wrong epoch or id, version ${version}`, async (world) => {
@@ -135,6 +138,5 @@ export const addPartitions = section("AddPartitionsToTxn and AddOffsetsToTxn", (
         emptyGroup: await add(producer, "")
       }
     })
-
   }
 })

@@ -42,7 +42,12 @@ const writeMarker = async (
   world: World,
   producer: Producer,
   topic: string,
-  options: { readonly commit?: boolean; readonly coordinatorEpoch?: number; readonly version?: number; readonly partition?: number } = {}
+  options: {
+    readonly commit?: boolean
+    readonly coordinatorEpoch?: number
+    readonly version?: number
+    readonly partition?: number
+  } = {}
 ) => {
   const answer = await world.raw.client.call(Apis.WriteTxnMarkers, options.version ?? 1, {
     markers: [{
@@ -82,7 +87,11 @@ export const admin = section("administration (KIP-664)", (check) => {
   check("ListTransactions: by duration", async (world) => {
     await three(world)
     await new Promise((resolve) => setTimeout(resolve, 20))
-    return [await list(world, { duration: 10 }), await list(world, { duration: -1 }), await list(world, { duration: 3_600_000 })]
+    return [
+      await list(world, { duration: 10 }),
+      await list(world, { duration: -1 }),
+      await list(world, { duration: 3_600_000 })
+    ]
   })
 
   check("ListTransactions: by pattern", async (world) => {
@@ -143,7 +152,7 @@ export const admin = section("administration (KIP-664)", (check) => {
         state: await world.raw.state(world.id),
         log: await world.raw.log(topic),
         fetched: await world.raw.fetched({ topic }),
-        then: await world.raw.send(producer, { topic, sequence: 1 }),
+        later: await world.raw.send(producer, { topic, sequence: 1 }),
         ended: (await world.end(producer, true)).error,
         visible: await world.raw.visible(topic)
       }
@@ -221,8 +230,16 @@ export const topics = section("topics and metadata", (check) => {
       value: await ask({ configs: [{ name: "retention.ms", value: "soon" }] }),
       nothing: await ask({ configs: [{ name: "retention.ms", value: null }] }),
       both: await ask({ assignments: [{ partitionIndex: 0, brokerIds: [1] }] }),
-      unknownNode: await ask({ numPartitions: -1, replicationFactor: -1, assignments: [{ partitionIndex: 0, brokerIds: [99] }] }),
-      gap: await ask({ numPartitions: -1, replicationFactor: -1, assignments: [{ partitionIndex: 1, brokerIds: [1] }] }),
+      unknownNode: await ask({
+        numPartitions: -1,
+        replicationFactor: -1,
+        assignments: [{ partitionIndex: 0, brokerIds: [99] }]
+      }),
+      gap: await ask({
+        numPartitions: -1,
+        replicationFactor: -1,
+        assignments: [{ partitionIndex: 1, brokerIds: [1] }]
+      }),
       twice: await create(world, [{ name }, { name }]),
       afterwards: await world.raw.topicErrors(name)
     }
@@ -235,7 +252,11 @@ export const topics = section("topics and metadata", (check) => {
 
   check("a name that collides with another one", async (world) => {
     const dotted = await create(world, [{ name: world.name("a.b") }])
-    return [dotted, await create(world, [{ name: `${world.name("a_b")}` }]), await create(world, [{ name: world.name("a.b").replaceAll(".", "_") }])]
+    return [
+      dotted,
+      await create(world, [{ name: `${world.name("a_b")}` }]),
+      await create(world, [{ name: world.name("a.b").replaceAll(".", "_") }])
+    ]
   })
 
   check("DeleteTopics by name and id, and what is not there", async (world) => {
@@ -243,7 +264,10 @@ export const topics = section("topics and metadata", (check) => {
     const two = await world.topic(1, {}, "two")
     const topicId = await world.raw.topicId(two)
     const byId = async (id: string) => {
-      const answer = await world.raw.client.call(Apis.DeleteTopics, 6, { topics: [{ name: null, topicId: id }], timeoutMs: 10_000 })
+      const answer = await world.raw.client.call(Apis.DeleteTopics, 6, {
+        topics: [{ name: null, topicId: id }],
+        timeoutMs: 10_000
+      })
       return answer.responses[0]!.errorCode
     }
     const deleted = [await world.raw.deleteTopic(one), await byId(topicId)]
@@ -283,7 +307,15 @@ export const topics = section("topics and metadata", (check) => {
         brokers: answer.brokers.length,
         topics: answer.topics
           .toSorted((a, b) => (a.name ?? "") < (b.name ?? "") ? -1 : 1)
-          .map((it) => [it.name, it.errorCode, it.isInternal, it.partitions.length, it.partitions.every((p) => p.leaderId === 1)])
+          .map((
+            it
+          ) => [
+            it.name,
+            it.errorCode,
+            it.isInternal,
+            it.partitions.length,
+            it.partitions.every((p) => p.leaderId === 1)
+          ])
       }
     })
   }
@@ -291,18 +323,27 @@ export const topics = section("topics and metadata", (check) => {
   check("Metadata 12 by id", async (world) => {
     const topic = await world.topic()
     const ask = async (topicId: string, name: string | null = null) => {
-      const { topics } = await world.raw.client.call(Apis.Metadata, 12, { topics: [{ topicId, name }], allowAutoTopicCreation: false })
+      const { topics } = await world.raw.client.call(Apis.Metadata, 12, {
+        topics: [{ topicId, name }],
+        allowAutoTopicCreation: false
+      })
       return topics.map((it) => [it.errorCode, it.name, it.partitions.length])
     }
     return [await ask(await world.raw.topicId(topic)), await ask("Zm9vYmFyYmF6cXV1eHF1dQ")]
   })
 
-  check("Metadata of no topics", async (world) =>
-    (await world.raw.client.call(Apis.Metadata, 12, { topics: [] })).topics.length)
+  check(
+    "Metadata of no topics",
+    async (world) => (await world.raw.client.call(Apis.Metadata, 12, { topics: [] })).topics.length
+  )
 
   check("CreatePartitions: more, fewer, the same, and of nothing", async (world) => {
     const topic = await world.topic(2)
-    const ask = async (name: string, count: number, assignments: ReadonlyArray<{ readonly brokerIds: ReadonlyArray<number> }> | null = null) => {
+    const ask = async (
+      name: string,
+      count: number,
+      assignments: ReadonlyArray<{ readonly brokerIds: ReadonlyArray<number> }> | null = null
+    ) => {
       const answer = await world.raw.client.call(Apis.CreatePartitions, 3, {
         topics: [{ name, count, assignments }],
         timeoutMs: 10_000,
@@ -358,7 +399,7 @@ export const topics = section("topics and metadata", (check) => {
       responsePartitionLimit: 100,
       cursor: null
     })
-    return [nextCursor, ...topics.map((it) => [it.name, it.errorCode, it.partitions.length])]
+    return [nextCursor === null, ...topics.map((it) => [it.name, it.errorCode, it.partitions.length])]
   })
 
   check("the batches that a topic keeps are the client's, placed", async (world) => {
@@ -366,6 +407,8 @@ export const topics = section("topics and metadata", (check) => {
     await world.raw.send(NOBODY, { topic, values: ["a"] })
     await world.raw.send(NOBODY, { topic, values: ["b", "c"] })
     const { records } = await world.raw.fetch({ topic })
-    return RecordBatch.split(records!).batches.map((it) => [Number(it.baseOffset), it.partitionLeaderEpoch, it.count, it.isValid()])
+    return RecordBatch.split(records!).batches.map((
+      it
+    ) => [Number(it.baseOffset), it.partitionLeaderEpoch, it.count, it.isValid()])
   })
 })

@@ -23,8 +23,10 @@ export const batches = section("the form of a Produce request", (check) => {
     return world.raw.sendBytes(Buffer.concat([one, one]), { topic })
   })
 
-  check("no batch for a partition", async (world) =>
-    world.raw.sendBytes(new Uint8Array(0), { topic: await world.topic() }))
+  check(
+    "no batch for a partition",
+    async (world) => world.raw.sendBytes(new Uint8Array(0), { topic: await world.topic() })
+  )
 
   check("no bytes at all get no answer, and others are served", async (world) => {
     const topic = await world.topic()
@@ -58,8 +60,10 @@ export const batches = section("the form of a Produce request", (check) => {
     })
   }
 
-  check("a control batch from a client", async (world) =>
-    world.raw.send(NOBODY, { topic: await world.topic(), control: true }))
+  check(
+    "a control batch from a client",
+    async (world) => world.raw.send(NOBODY, { topic: await world.topic(), control: true })
+  )
 
   check("more than the topic takes", async (world) => {
     const topic = await world.topic(1, { "max.message.bytes": "200" })
@@ -158,11 +162,17 @@ export const batches = section("the form of a Produce request", (check) => {
       })
       answers.push(answer.responses[0]!.partitionResponses[0]!.errorCode)
     }
-    return [...answers, await world.raw.send(NOBODY, { topic }, 13), await world.raw.send(NOBODY, { topic, partition: 7 }, 13)]
+    return [
+      ...answers,
+      await world.raw.send(NOBODY, { topic }, 13),
+      await world.raw.send(NOBODY, { topic, partition: 7 }, 13)
+    ]
   })
 
-  check("a batch for the topic of the groups' offsets", (world) =>
-    world.raw.send(NOBODY, { topic: "__consumer_offsets", key: "k" }))
+  check(
+    "a batch for the topic of the groups' offsets",
+    (world) => world.raw.send(NOBODY, { topic: "__consumer_offsets", key: "k" })
+  )
 
   check("one partition's error does not hold up the other one", async (world) => {
     const topic = await world.topic(2)

@@ -45,7 +45,13 @@ export const classicGroups = section("classic groups", (check) => {
 
   check("JoinGroup with the id it was given", async ({ group, raw }) => {
     const answer = await joinTwice(raw, group, { protocols: ["roundrobin", "range"] })
-    return [answer.errorCode, answer.generationId, answer.protocolName, answer.protocolType, await groupState(raw, group)]
+    return [
+      answer.errorCode,
+      answer.generationId,
+      answer.protocolName,
+      answer.protocolType,
+      await groupState(raw, group)
+    ]
   })
 
   check("JoinGroup that cannot be meant", async (world) => {
@@ -177,7 +183,14 @@ export const classicGroups = section("classic groups", (check) => {
     await world.until(async () => (await heartbeat(raw, group, first)) === 27)
     const a = await join(raw, group, { member: first.member })
     const b = await joining
-    return [a.members.length, b.members.length, a.leader === a.memberId, b.leader === a.memberId, a.generationId, b.generationId]
+    return [
+      a.members.length,
+      b.members.length,
+      a.leader === a.memberId,
+      b.leader === a.memberId,
+      a.generationId,
+      b.generationId
+    ]
   })
 
   check("a member that stays silent is put out after its session, and the group is empty", async (world) => {
@@ -222,7 +235,13 @@ export const classicGroups = section("classic groups", (check) => {
     await world.passSessions(2_000)
     const synced = await waiting
     const again = await join(other, group, { member: b.memberId, session: 30_000 })
-    return { synced, again: again.errorCode, members: again.members.length, generation: again.generationId, leads: again.leader === again.memberId }
+    return {
+      synced,
+      again: again.errorCode,
+      members: again.members.length,
+      generation: again.generationId,
+      leads: again.leader === again.memberId
+    }
   })
 
   check("a static member comes back under a new id, without a rebalance, and fences the old one", async (world) => {
@@ -238,7 +257,14 @@ export const classicGroups = section("classic groups", (check) => {
       state: await groupState(raw, group),
       heartbeat: await heartbeat(raw, group, old),
       sync: await sync(other, group, { member: back.memberId, generation: back.generationId, instance: "one" }),
-      commit: await raw.commit({ group, topic: await world.topic(), offset: 1, member: old.member, generation: old.generation, instance: "one" })
+      commit: await raw.commit({
+        group,
+        topic: await world.topic(),
+        offset: 1,
+        member: old.member,
+        generation: old.generation,
+        instance: "one"
+      })
     }
   })
 
@@ -270,8 +296,7 @@ export const classicGroups = section("classic groups", (check) => {
       const topic = await world.topic()
       const fresh = world.name("fresh")
       const own = await alone(raw, group)
-      const commit = (it: Partial<Member>, to = group) =>
-        raw.commit({ group: to, topic, offset: 5, ...it }, version)
+      const commit = (it: Partial<Member>, to = group) => raw.commit({ group: to, topic, offset: 5, ...it }, version)
       return {
         simple: await commit({}, fresh),
         simpleGeneration: await commit({ generation: 3 }, world.name("other")),
@@ -308,7 +333,8 @@ export const classicGroups = section("classic groups", (check) => {
     const again = await join(raw, group, { member: own.member })
     const producer = await world.init(world.id)
     await raw.addOffsets(producer, group)
-    const commit = (generation: number) => raw.txnCommit(producer, { group, topic, offset: 5, member: own.member, generation })
+    const commit = (generation: number) =>
+      raw.txnCommit(producer, { group, topic, offset: 5, member: own.member, generation })
     const completing = [await commit(own.generation), await commit(again.generationId)]
     await sync(raw, group, { member: own.member, generation: again.generationId }, { assignments: [] })
     return { completing, stable: [await commit(own.generation), await commit(again.generationId)] }
@@ -335,7 +361,9 @@ export const classicGroups = section("classic groups", (check) => {
       await alone(raw, group)
       const groups = [group, simple, world.name("none")]
       const answer = await raw.client.call(Apis.DescribeGroups, version, { groups })
-      return answer.groups.toSorted((a, b) => a.groupId < b.groupId ? -1 : 1).map((it) => [it.groupId, it.errorCode, it.groupState, it.protocolType, it.protocolData, it.members.length])
+      return answer.groups.toSorted((a, b) => a.groupId < b.groupId ? -1 : 1).map((
+        it
+      ) => [it.groupId, it.errorCode, it.groupState, it.protocolType, it.protocolData, it.members.length])
     })
   }
 
@@ -344,11 +372,23 @@ export const classicGroups = section("classic groups", (check) => {
     await raw.commit({ group: world.name("simple"), topic: await world.topic(), offset: 1 })
     await alone(raw, group)
     const list = async (states: ReadonlyArray<string>, types: ReadonlyArray<string>) => {
-      const { errorCode, groups } = await raw.client.call(Apis.ListGroups, 5, { statesFilter: states, typesFilter: types })
+      const { errorCode, groups } = await raw.client.call(Apis.ListGroups, 5, {
+        statesFilter: states,
+        typesFilter: types
+      })
       const own = groups.filter(({ groupId }) => groupId.startsWith(world.name("")))
-      return [errorCode, ...own.map((it) => `${it.groupId} ${it.groupState} ${it.groupType} ${it.protocolType}`).toSorted()]
+      return [
+        errorCode,
+        ...own.map((it) => `${it.groupId} ${it.groupState} ${it.groupType} ${it.protocolType}`).toSorted()
+      ]
     }
-    return [await list([], []), await list(["Empty"], []), await list(["stable"], []), await list([], ["Consumer"]), await list(["Nonsense"], [])]
+    return [
+      await list([], []),
+      await list(["Empty"], []),
+      await list(["stable"], []),
+      await list([], ["Consumer"]),
+      await list(["Nonsense"], [])
+    ]
   })
 
   check("DeleteGroups: with members, without, of none", async (world) => {
@@ -384,7 +424,10 @@ export const classicGroups = section("classic groups", (check) => {
     const own = await alone(raw, group)
     await raw.commit({ group, topic, offset: 1, ...own })
     const remove = async (groupId: string, name: string, partitionIndex = 0) => {
-      const answer = await raw.client.call(Apis.OffsetDelete, 0, { groupId, topics: [{ name, partitions: [{ partitionIndex }] }] })
+      const answer = await raw.client.call(Apis.OffsetDelete, 0, {
+        groupId,
+        topics: [{ name, partitions: [{ partitionIndex }] }]
+      })
       return [answer.errorCode, ...answer.topics.flatMap((it) => it.partitions.map(({ errorCode }) => errorCode))]
     }
     return {

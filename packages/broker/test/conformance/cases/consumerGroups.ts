@@ -24,7 +24,11 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
     check(`the first heartbeat, version ${version}`, async (world) => {
       const topic = await world.topic(2)
       const answer = await enter(world.raw, world.group, version === 0 ? "" : "a", [topic], { version })
-      return { ...brief(answer), interval: answer.heartbeatIntervalMs, named: answer.memberId !== null && answer.memberId !== "" }
+      return {
+        ...brief(answer),
+        interval: answer.heartbeatIntervalMs,
+        named: answer.memberId !== null && answer.memberId !== ""
+      }
     })
 
     check(`a heartbeat that cannot be meant, version ${version}`, async (world) => {
@@ -64,7 +68,8 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
 
   check("the epoch must be the present one, or the one before with what was owned then", async (world) => {
     const { first } = await single(world)
-    const ask = async (epoch: number, more = {}) => brief(await beat(world.raw, world.group, { member: "a", epoch, ...more }))
+    const ask = async (epoch: number, more = {}) =>
+      brief(await beat(world.raw, world.group, { member: "a", epoch, ...more }))
     return {
       later: await ask(first.memberEpoch + 1),
       earlier: await ask(first.memberEpoch - 1),
@@ -103,7 +108,7 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
       revoking: [a.memberEpoch, assigned(a)],
       waiting: brief(waiting),
       gave: gave.memberEpoch,
-      then: brief(then)
+      later: brief(then)
     }
   })
 
@@ -115,7 +120,10 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
       again: await ask(-1),
       heartbeat: await ask(first.memberEpoch),
       static: await ask(-2),
-      state: (await world.raw.client.call(Apis.ConsumerGroupDescribe, 1, { groupIds: [world.group] })).groups[0]!.groupState
+      state: (await world.raw.client.call(Apis.ConsumerGroupDescribe, 1, {
+        groupIds: [world.group],
+        includeAuthorizedOperations: false
+      })).groups[0]!.groupState
     }
   })
 
@@ -128,7 +136,10 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
     await world.passSessions(world.isEmbedded ? 45_000 : 1_500)
     const ask = async () => brief(await beat(raw, group, { member: "a", epoch: first.memberEpoch }))
     const describe = async () => {
-      const { groups } = await raw.client.call(Apis.ConsumerGroupDescribe, 1, { groupIds: [group] })
+      const { groups } = await raw.client.call(Apis.ConsumerGroupDescribe, 1, {
+        groupIds: [group],
+        includeAuthorizedOperations: false
+      })
       return [groups[0]!.groupState, groups[0]!.members.length]
     }
     return { group: await describe(), heartbeat: await ask() }
@@ -145,7 +156,15 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
     const old = await beat(raw, group, { member: "a", epoch: first.memberEpoch, instance: "one" })
     const stranger = await beat(raw, group, { member: "b", epoch: back.memberEpoch, instance: "two" })
     const gone = await beat(raw, group, { member: "b", epoch: -1, instance: "one" })
-    return { first: brief(first), taken: brief(taken), left: brief(left), back: brief(back), old: brief(old), stranger: brief(stranger), gone: brief(gone) }
+    return {
+      first: brief(first),
+      taken: brief(taken),
+      left: brief(left),
+      back: brief(back),
+      old: brief(old),
+      stranger: brief(stranger),
+      gone: brief(gone)
+    }
   })
 
   check("subscribing to what is not there, and to another topic", async (world) => {
@@ -173,14 +192,19 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
     const { client } = world.raw
     return {
       asClassic: (await client.call(Apis.DescribeGroups, 6, { groups: [world.group] })).groups[0]!.errorCode,
-      asConsumer: (await client.call(Apis.ConsumerGroupDescribe, 1, { groupIds: [classic] })).groups[0]!.errorCode
+      asConsumer:
+        (await client.call(Apis.ConsumerGroupDescribe, 1, { groupIds: [classic], includeAuthorizedOperations: false }))
+          .groups[0]!.errorCode
     }
   })
 
-  check("a member of the new kind may not join a group whose classic member has no readable subscription", async (world) => {
-    await alone(world.raw, world.group)
-    return brief(await enter(world.raw, world.group, "a", [await world.topic()]))
-  })
+  check(
+    "a member of the new kind may not join a group whose classic member has no readable subscription",
+    async (world) => {
+      await alone(world.raw, world.group)
+      return brief(await enter(world.raw, world.group, "a", [await world.topic()]))
+    }
+  )
 
   check("a classic member without a readable subscription may not join a consumer group", async (world) => {
     await single(world)
@@ -222,8 +246,12 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
       const { first, topic } = await single(world)
       const { group, raw } = world
       const ask = async (memberId: string | null, memberEpoch: number) => {
-        const asked = version >= 10 ? { topicId: await raw.topicId(topic), partitionIndexes: [0] } : { name: topic, partitionIndexes: [0] }
-        const body = { groups: [{ groupId: group, ...(version >= 9 ? { memberId, memberEpoch } : {}), topics: [asked] }] }
+        const asked = version >= 10
+          ? { topicId: await raw.topicId(topic), partitionIndexes: [0] }
+          : { name: topic, partitionIndexes: [0] }
+        const body = {
+          groups: [{ groupId: group, ...(version >= 9 ? { memberId, memberEpoch } : {}), topics: [asked] }]
+        }
         return (await raw.client.call(Apis.OffsetFetch, version, body)).groups[0]!.errorCode
       }
       return {
@@ -262,14 +290,24 @@ export const consumerGroups = section("consumer groups (KIP-848)", (check) => {
       revokedOld: await commit(1 - stays, first.memberEpoch),
       retainedNow: await commit(stays, now.memberEpoch),
       othersNow: await commit(1 - stays, now.memberEpoch),
-      plainOthersNow: await raw.commit({ group, topic, partition: 1 - stays, offset: 3, member: "a", generation: now.memberEpoch }, 9)
+      plainOthersNow: await raw.commit({
+        group,
+        topic,
+        partition: 1 - stays,
+        offset: 3,
+        member: "a",
+        generation: now.memberEpoch
+      }, 9)
     }
   })
 
   check("ConsumerGroupDescribe", async (world) => {
     await single(world)
     const groupIds = [world.group, world.name("none"), ""]
-    const { groups } = await world.raw.client.call(Apis.ConsumerGroupDescribe, 1, { groupIds })
+    const { groups } = await world.raw.client.call(Apis.ConsumerGroupDescribe, 1, {
+      groupIds,
+      includeAuthorizedOperations: false
+    })
     return groups
       .toSorted((a, b) => a.groupId < b.groupId ? -1 : 1)
       .map((it) => [it.groupId, it.errorCode, it.groupState, it.assignorName, it.members.length])

@@ -18,8 +18,10 @@ const nearlyExhausted = async (world: World, epoch: number): Promise<Producer> =
   return producer
 }
 
-const change = (before: Producer, after: { readonly error: number; readonly producerId: bigint; readonly epoch: number }) =>
-  after.error === 0 ? { same: after.producerId === before.producerId, epoch: after.epoch } : { error: after.error }
+const change = (
+  before: Producer,
+  after: { readonly error: number; readonly producerId: bigint; readonly epoch: number }
+) => after.error === 0 ? { same: after.producerId === before.producerId, epoch: after.epoch } : { error: after.error }
 
 export const exhaustion = section(EXHAUSTION, (check) => {
   check("InitProducerId goes on with a new id, and repeats its answer", async (world) => {
@@ -31,7 +33,7 @@ export const exhaustion = section(EXHAUSTION, (check) => {
       next: change(producer, next),
       again: (await world.raw.init(world.id, { pid: last })).producerId === next.producerId,
       old: (await world.raw.init(world.id, { pid: producer })).error,
-      then: change(next, await world.raw.init(world.id))
+      later: change(next, await world.raw.init(world.id))
     }
   })
 

@@ -51,14 +51,19 @@ export const fetch = section("Fetch, markers and the last stable offset", (check
     const answer = await world.raw.client.call(Apis.Fetch, 13, {
       maxWaitMs: 0,
       minBytes: 1,
-      topics: [{ topicId: "Zm9vYmFyYmF6cXV1eHF1dQ", partitions: [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1_000 }] }]
+      topics: [{
+        topicId: "Zm9vYmFyYmF6cXV1eHF1dQ",
+        partitions: [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1_000 }]
+      }]
     })
     return [answer.errorCode, answer.responses[0]!.partitions[0]!.errorCode]
   })
 
   for (const [name, leaderEpoch] of [["later", 5], ["present", 0]] as const) {
-    check(`with a leader epoch that is ${name}`, async (world) =>
-      world.raw.fetched({ topic: await world.topic(), leaderEpoch }))
+    check(
+      `with a leader epoch that is ${name}`,
+      async (world) => world.raw.fetched({ topic: await world.topic(), leaderEpoch })
+    )
   }
 
   for (const kind of ["commit", "abort"] as const) {
@@ -140,8 +145,10 @@ export const fetch = section("Fetch, markers and the last stable offset", (check
     return { first, answer: await answer }
   })
 
-  check("waits no longer than it was told", async (world) =>
-    world.raw.fetched({ topic: await world.topic(), maxWaitMs: 50 }))
+  check(
+    "waits no longer than it was told",
+    async (world) => world.raw.fetched({ topic: await world.topic(), maxWaitMs: 50 })
+  )
 
   check("does not wait when one partition has an error", async (world) => {
     const topic = await world.topic()
@@ -206,7 +213,11 @@ export const fetch = section("Fetch, markers and the last stable offset", (check
     const producer = await world.ongoing(topic)
     await world.raw.send(producer, { topic, sequence: 1 })
     const deleted = await world.raw.deleteRecords(topic, 1)
-    return { deleted, fetched: await world.raw.fetched({ topic, from: 1 }), producers: await world.raw.producers(topic) }
+    return {
+      deleted,
+      fetched: await world.raw.fetched({ topic, from: 1 }),
+      producers: await world.raw.producers(topic)
+    }
   })
 })
 

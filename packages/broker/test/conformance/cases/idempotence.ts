@@ -24,7 +24,8 @@ const inTurn = async (sends: ReadonlyArray<() => Promise<Sent>>): Promise<Readon
 export const idempotence = section("the idempotent producer", (check) => {
   for (const back of [1, 2, 3, 4, 5]) {
     check(
-      `the batch sent ${back} before the end is recognised`, async (world) => {
+      `the batch sent ${back} before the end is recognised`,
+      async (world) => {
         const topic = await world.topic()
         const producer = await withBatches(world, topic, 6)
         const sequence = (6 - back) * 2

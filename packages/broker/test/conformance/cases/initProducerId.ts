@@ -51,7 +51,11 @@ export const initProducerId = section("InitProducerId", (check) => {
   check("with its id and epoch: the next epoch, and the same answer when asked again", async ({ id, raw }) => {
     const first = await raw.init(id)
     const second = await raw.init(id, { pid: first })
-    return [change(first, second), change(first, await raw.init(id, { pid: first })), change(first, await raw.init(id, { pid: second }))]
+    return [
+      change(first, second),
+      change(first, await raw.init(id, { pid: first })),
+      change(first, await raw.init(id, { pid: second }))
+    ]
   })
 
   check("asked again with the epoch before, it may be asked any number of times", async (world) => {
@@ -84,7 +88,11 @@ export const initProducerId = section("InitProducerId", (check) => {
   check("an instance that came in between leaves no way back for the one before", async ({ id, raw }) => {
     const first = await raw.init(id)
     const newcomer = await raw.init(id)
-    return [change(first, newcomer), change(first, await raw.init(id, { pid: first })), change(first, await raw.init(id, { pid: newcomer }))]
+    return [
+      change(first, newcomer),
+      change(first, await raw.init(id, { pid: first })),
+      change(first, await raw.init(id, { pid: newcomer }))
+    ]
   })
 
   check("with a producer id for a transactional id that is new", async ({ id, raw }) => {
@@ -111,7 +119,12 @@ export const initProducerId = section("InitProducerId", (check) => {
       const during = await world.raw.init(world.id, { version })
       await world.settled(world.id)
       const state = await world.raw.describe(world.id)
-      return { during: during.error, state, then: change(first, await world.raw.init(world.id, { version })), log: await world.raw.log(topic) }
+      return {
+        during: during.error,
+        state,
+        later: change(first, await world.raw.init(world.id, { version })),
+        log: await world.raw.log(topic)
+      }
     })
   }
 
@@ -121,14 +134,18 @@ export const initProducerId = section("InitProducerId", (check) => {
     const during = await world.raw.init(world.id, { pid: first })
     await world.settled(world.id)
     const then = await world.raw.init(world.id, { pid: first })
-    return { during: during.error, then: change(first, then), again: change(first, await world.raw.init(world.id, { pid: first })) }
+    return {
+      during: during.error,
+      later: change(first, then),
+      again: change(first, await world.raw.init(world.id, { pid: first }))
+    }
   })
 
   check("while a transaction of its own is open, with id and epoch, version 3", async (world) => {
     const first = await world.ongoing(await world.topic())
     const during = await world.raw.init(world.id, { pid: first, version: 3 })
     await world.settled(world.id)
-    return { during: during.error, then: change(first, await world.raw.init(world.id, { pid: first, version: 3 })) }
+    return { during: during.error, later: change(first, await world.raw.init(world.id, { pid: first, version: 3 })) }
   })
 
   check("while a transaction is open, with the epoch before", async (world) => {
@@ -138,14 +155,17 @@ export const initProducerId = section("InitProducerId", (check) => {
     await world.raw.add(second, { [topic]: [0] })
     const during = await world.raw.init(world.id, { pid: first })
     await world.settled(world.id)
-    return { during: during.error, then: change(first, await world.raw.init(world.id, { pid: first })) }
+    return { during: during.error, later: change(first, await world.raw.init(world.id, { pid: first })) }
   })
 
   for (const version of [3, 4, 5]) {
     check(`with id and epoch after the transaction timed out, version ${version}`, async (world) => {
       const first = await world.timedOut(await world.topic())
       const then = await world.raw.init(world.id, { pid: first, version })
-      return { then: change(first, then), again: change(first, await world.raw.init(world.id, { pid: first, version })) }
+      return {
+        later: change(first, then),
+        again: change(first, await world.raw.init(world.id, { pid: first, version }))
+      }
     })
   }
 

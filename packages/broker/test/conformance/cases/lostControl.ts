@@ -10,21 +10,29 @@ const requests: Array<readonly [name: string, ask: Ask]> = []
 
 for (const version of [7, 11, 12, 13]) {
   requests.push(
-    [`Produce ${version} to a known partition`, ({ raw }, producer, topic) =>
-      raw.send(producer, { topic, sequence: 1 }, version)],
-    [`Produce ${version} to a new partition`, ({ raw }, producer, topic) =>
-      raw.send(producer, { topic, partition: 1 }, version)],
+    [
+      `Produce ${version} to a known partition`,
+      ({ raw }, producer, topic) => raw.send(producer, { topic, sequence: 1 }, version)
+    ],
+    [
+      `Produce ${version} to a new partition`,
+      ({ raw }, producer, topic) => raw.send(producer, { topic, partition: 1 }, version)
+    ],
     [`Produce ${version}, the last batch again`, ({ raw }, producer, topic) => raw.send(producer, { topic }, version)]
   )
 }
 for (const version of [1, 2, 3, 4]) {
-  requests.push([`AddPartitionsToTxn ${version}`, ({ raw }, producer, topic) =>
-    raw.add(producer, { [topic]: [1] }, version)])
+  requests.push([
+    `AddPartitionsToTxn ${version}`,
+    ({ raw }, producer, topic) => raw.add(producer, { [topic]: [1] }, version)
+  ])
   requests.push([`AddOffsetsToTxn ${version}`, ({ group, raw }, producer) => raw.addOffsets(producer, group, version)])
 }
 for (const version of [2, 3, 4, 5]) {
-  requests.push([`TxnOffsetCommit ${version}`, ({ group, raw }, producer, topic) =>
-    raw.txnCommit(producer, { group, topic, offset: 1 }, version)])
+  requests.push([
+    `TxnOffsetCommit ${version}`,
+    ({ group, raw }, producer, topic) => raw.txnCommit(producer, { group, topic, offset: 1 }, version)
+  ])
 }
 for (const version of [1, 2, 4, 5]) {
   for (const committed of [true, false]) {

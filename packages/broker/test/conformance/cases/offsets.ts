@@ -56,7 +56,12 @@ export const txnOffsets = section("TxnOffsetCommit", (check) => {
         unknown: await commit({ ...producer, id: world.name("nobody") }),
         empty: await commit({ ...producer, id: "" })
       }
-      return { ...refused, own: await commit(producer), afterwards: await commit(withEpoch(producer, 1)), old: await commit(withEpoch(producer, -1)) }
+      return {
+        ...refused,
+        own: await commit(producer),
+        afterwards: await commit(withEpoch(producer, 1)),
+        old: await commit(withEpoch(producer, -1))
+      }
     })
 
     check(`late, with the epoch of a transaction that was ended, version ${version}`, async (world) => {
@@ -75,7 +80,11 @@ export const txnOffsets = section("TxnOffsetCommit", (check) => {
       const member = await alone(world.raw, world.group)
       const producer = await withOffsets(world)
       const commit = (generation: number, memberId: string, instance: string | null = null) =>
-        world.raw.txnCommit(producer, { group: world.group, topic, offset: 3, generation, member: memberId, instance }, version)
+        world.raw.txnCommit(
+          producer,
+          { group: world.group, topic, offset: 3, generation, member: memberId, instance },
+          version
+        )
       return {
         nobody: await commit(-1, ""),
         later: await commit(member.generation + 1, member.member),
@@ -93,7 +102,11 @@ export const txnOffsets = section("TxnOffsetCommit", (check) => {
       const member = await alone(world.raw, world.group, { instance: "one" })
       const producer = await withOffsets(world)
       const commit = (generation: number, memberId: string, instance: string | null) =>
-        world.raw.txnCommit(producer, { group: world.group, topic, offset: 3, generation, member: memberId, instance }, version)
+        world.raw.txnCommit(
+          producer,
+          { group: world.group, topic, offset: 3, generation, member: memberId, instance },
+          version
+        )
       return {
         own: await commit(member.generation, member.member, "one"),
         otherMember: await commit(member.generation, "stranger", "one"),
@@ -202,7 +215,9 @@ export const txnOffsets = section("TxnOffsetCommit", (check) => {
       const answers = []
       for (const partition of [0, 1, 2, 9]) {
         answers.push(await world.raw.committed(world.group, topic, { partition, version }))
-        if (version >= 7) answers.push(await world.raw.committed(world.group, topic, { partition, version, stable: true }))
+        if (version >= 7) {
+          answers.push(await world.raw.committed(world.group, topic, { partition, version, stable: true }))
+        }
       }
       return answers
     })
@@ -245,7 +260,12 @@ export const txnOffsets = section("TxnOffsetCommit", (check) => {
     })
     const between = await seen(world, topic)
     await world.end(producer, true)
-    return { error: answer.errorCode, codes: answer.topics.flatMap((it) => it.partitions.map(({ errorCode }) => errorCode)), between, after: await seen(world, topic) }
+    return {
+      error: answer.errorCode,
+      codes: answer.topics.flatMap((it) => it.partitions.map(({ errorCode }) => errorCode)),
+      between,
+      after: await seen(world, topic)
+    }
   })
 
   check("deleting the topic drops what is pending", async (world) => {
@@ -264,7 +284,13 @@ export const txnOffsets = section("TxnOffsetCommit", (check) => {
 
 /** Two transactions of one group that are open at the same time. */
 export const offsetPairs = section("two open transactions with offsets of one partition", (check) => {
-  const orders: ReadonlyArray<readonly [name: string, commits: ReadonlyArray<readonly [who: "A" | "B", offset: number]>, ends: ReadonlyArray<readonly [who: "A" | "B", committed: boolean]>]> = [
+  const orders: ReadonlyArray<
+    readonly [
+      name: string,
+      commits: ReadonlyArray<readonly [who: "A" | "B", offset: number]>,
+      ends: ReadonlyArray<readonly [who: "A" | "B", committed: boolean]>
+    ]
+  > = [
     ["A=10, B=20; commit A, commit B", [["A", 10], ["B", 20]], [["A", true], ["B", true]]],
     ["A=10, B=20; commit B, commit A", [["A", 10], ["B", 20]], [["B", true], ["A", true]]],
     ["B=20, A=10; commit A, commit B", [["B", 20], ["A", 10]], [["A", true], ["B", true]]],
@@ -317,7 +343,9 @@ export const offsetPairs = section("two open transactions with offsets of one pa
     const b = await withOffsets(world, world.name("B"))
     await world.raw.txnCommit(b, { group: world.group, topic, offset: 20 })
     const late = []
-    for (const version of [3, 4, 5]) late.push(await world.raw.txnCommit(a, { group: world.group, topic, offset: 10 }, version))
+    for (const version of [3, 4, 5]) {
+      late.push(await world.raw.txnCommit(a, { group: world.group, topic, offset: 10 }, version))
+    }
     await world.end(b, true, 5)
     return { late, seen: await seen(world, topic) }
   })

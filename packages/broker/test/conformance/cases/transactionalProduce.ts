@@ -88,15 +88,18 @@ export const transactionalProduce = section("Produce in a transaction", (check) 
       ]
     })
 
-    check(`that is not transactional, while the producer's transaction is open there and elsewhere, version ${version}`, async (world) => {
-      const topic = await world.topic(2)
-      const producer = await world.ongoing(topic)
-      return {
-        here: await world.raw.send(producer, { topic, sequence: 1, transactional: false }, version),
-        elsewhere: await world.raw.send(producer, { topic, partition: 1, transactional: false }, version),
-        log: await world.raw.log(topic)
+    check(
+      `that is not transactional, while the producer's transaction is open there and elsewhere, version ${version}`,
+      async (world) => {
+        const topic = await world.topic(2)
+        const producer = await world.ongoing(topic)
+        return {
+          here: await world.raw.send(producer, { topic, sequence: 1, transactional: false }, version),
+          elsewhere: await world.raw.send(producer, { topic, partition: 1, transactional: false }, version),
+          log: await world.raw.log(topic)
+        }
       }
-    })
+    )
 
     check(`that begins with another sequence than 0, version ${version}`, async (world) => {
       const topic = await world.topic(2)
@@ -114,7 +117,6 @@ export const transactionalProduce = section("Produce in a transaction", (check) 
       const sent = await world.raw.send(producer, { topic, partition: 1 }, version)
       return { sent, partitions: (await world.raw.describe(world.id)).partitions }
     })
-
   }
 
   check("a late batch of version 11 lands in the next transaction of its epoch", async (world) => {

@@ -73,13 +73,17 @@ class Client {
 /** All values of a partition, decided or not. */
 const everything = async (raw: Raw, topic: string, partition = 0): Promise<ReadonlyArray<string>> => {
   const { records } = await raw.fetch({ topic, partition, committed: false })
-  return RecordBatch.split(records ?? new Uint8Array(0)).batches.filter(({ isControl }) => !isControl).flatMap((batch) =>
-    batch.records().map(({ value }) => Buffer.from(value ?? []).toString())
-  )
+  return RecordBatch.split(records ?? new Uint8Array(0)).batches.filter(({ isControl }) => !isControl).flatMap((
+    batch
+  ) => batch.records().map(({ value }) => Buffer.from(value ?? []).toString()))
 }
 
 /** Sends a request whose answer nobody reads, and waits until it had its effect. */
-const loseAnswer = async (world: World, send: (raw: Raw) => Promise<unknown>, done: () => Promise<boolean>): Promise<void> => {
+const loseAnswer = async (
+  world: World,
+  send: (raw: Raw) => Promise<unknown>,
+  done: () => Promise<boolean>
+): Promise<void> => {
   const raw = await world.connect()
   const answer = send(raw).catch(() => {})
   await world.until(done)
@@ -203,7 +207,13 @@ export const transactionsTest = section("Kafka's TransactionsTest", (check) => {
   check("metadata and leader epoch of an offset come back", async (world) => {
     const topic = await world.topic()
     const client = await Client.start(world)
-    const sent = await client.sendOffset({ group: world.group, topic, offset: 110, metadata: "some metadata", leaderEpoch: 15 })
+    const sent = await client.sendOffset({
+      group: world.group,
+      topic,
+      offset: 110,
+      metadata: "some metadata",
+      leaderEpoch: 15
+    })
     const ended = await client.end(true)
     await Client.start(world)
     const body = { groupId: world.group, topics: [{ name: topic, partitionIndexes: [0] }], requireStable: true }
@@ -249,7 +259,11 @@ export const transactionsTest = section("Kafka's TransactionsTest", (check) => {
 
   check("the instance that was replaced is fenced when it sends", async (world) => {
     const { first, one, second, visible } = await takenOver(world)
-    const refused = await world.raw.send(first.producer, { topic: one, sequence: 1 }, world.transactionVersion === 2 ? 12 : 11)
+    const refused = await world.raw.send(
+      first.producer,
+      { topic: one, sequence: 1 },
+      world.transactionVersion === 2 ? 12 : 11
+    )
     return [refused, await second.end(true), await visible()]
   })
 
@@ -297,53 +311,67 @@ export const transactionsTest = section("Kafka's TransactionsTest", (check) => {
     const topic = await world.topic()
     const first = await Client.start(world)
     const second = await Client.start(world)
-    return [first.producer.epoch, second.producer.epoch, await first.send(topic, ["first"]), await second.send(topic, ["second"])]
+    return [
+      first.producer.epoch,
+      second.producer.epoch,
+      await first.send(topic, ["first"]),
+      await second.send(topic, ["second"])
+    ]
   })
 
-  check("a batch that never arrived is given up with an abort and a later epoch, in the older protocol", async (world) => {
-    const topic = await world.topic(2)
-    const { raw } = world
-    const producer = await world.ongoing(topic)
-    await world.end(producer, true)
-    await raw.add(producer, { [topic]: [0, 1] })
-    await raw.send(producer, { topic, sequence: 1, values: ["given up"] })
-    const aborted = await world.end(producer, false)
-    const next = await raw.init(world.id, { pid: producer })
-    await raw.add(next, { [topic]: [0, 1] })
-    const sent = [await raw.send(next, { topic }), await raw.send(next, { topic, partition: 1 })]
-    const late = await raw.send(producer, { topic, partition: 1, values: ["late"] })
-    const ended = await world.end(next, true)
-    return {
-      aborted: aborted.error,
-      epoch: next.epoch,
-      sent,
-      late,
-      ended: ended.error,
-      visible: [await raw.visible(topic), await raw.visible(topic, 1)],
-      producers: await raw.producers(topic)
+  check(
+    "a batch that never arrived is given up with an abort and a later epoch, in the older protocol",
+    async (world) => {
+      const topic = await world.topic(2)
+      const { raw } = world
+      const producer = await world.ongoing(topic)
+      await world.end(producer, true)
+      await raw.add(producer, { [topic]: [0, 1] })
+      await raw.send(producer, { topic, sequence: 1, values: ["given up"] })
+      const aborted = await world.end(producer, false)
+      const next = await raw.init(world.id, { pid: producer })
+      await raw.add(next, { [topic]: [0, 1] })
+      const sent = [await raw.send(next, { topic }), await raw.send(next, { topic, partition: 1 })]
+      const late = await raw.send(producer, { topic, partition: 1, values: ["late"] })
+      const ended = await world.end(next, true)
+      return {
+        aborted: aborted.error,
+        epoch: next.epoch,
+        sent,
+        late,
+        ended: ended.error,
+        visible: [await raw.visible(topic), await raw.visible(topic, 1)],
+        producers: await raw.producers(topic)
+      }
     }
-  })
+  )
 
-  check("a batch that never arrived is given up with an abort, which moves the epoch on in the newer protocol", async (world) => {
-    const topic = await world.topic(2)
-    const { raw } = world
-    const first = await world.init(world.id)
-    await raw.send(first, { topic, values: ["one"] }, 12)
-    const second = { ...first, epoch: (await world.end(first, true, 5)).epoch }
-    await raw.send(second, { topic, values: ["given up"] }, 12)
-    const third = { ...first, epoch: (await world.end(second, false, 5)).epoch }
-    const sent = [await raw.send(third, { topic, values: ["two"] }, 12), await raw.send(third, { topic, partition: 1 }, 12)]
-    const late = await raw.send(second, { topic, partition: 1, values: ["late"] }, 12)
-    const ended = await world.end(third, true, 5)
-    return {
-      epochs: [first.epoch, second.epoch, third.epoch],
-      sent,
-      late,
-      ended: ended.error,
-      visible: [await raw.visible(topic), await raw.visible(topic, 1)],
-      producers: await raw.producers(topic)
+  check(
+    "a batch that never arrived is given up with an abort, which moves the epoch on in the newer protocol",
+    async (world) => {
+      const topic = await world.topic(2)
+      const { raw } = world
+      const first = await world.init(world.id)
+      await raw.send(first, { topic, values: ["one"] }, 12)
+      const second = { ...first, epoch: (await world.end(first, true, 5)).epoch }
+      await raw.send(second, { topic, values: ["given up"] }, 12)
+      const third = { ...first, epoch: (await world.end(second, false, 5)).epoch }
+      const sent = [
+        await raw.send(third, { topic, values: ["two"] }, 12),
+        await raw.send(third, { topic, partition: 1 }, 12)
+      ]
+      const late = await raw.send(second, { topic, partition: 1, values: ["late"] }, 12)
+      const ended = await world.end(third, true, 5)
+      return {
+        epochs: [first.epoch, second.epoch, third.epoch],
+        sent,
+        late,
+        ended: ended.error,
+        visible: [await raw.visible(topic), await raw.visible(topic, 1)],
+        producers: await raw.producers(topic)
+      }
     }
-  })
+  )
 
   check("a successor that never learnt that it was one has fenced all the same", async (world) => {
     const topic = await world.topic()
@@ -351,10 +379,19 @@ export const transactionsTest = section("Kafka's TransactionsTest", (check) => {
     await first.send(topic, ["first"])
     await first.end(true)
     const { epoch } = await world.raw.describe(world.id)
-    await loseAnswer(world, (raw) => raw.init(world.id), async () => (await world.raw.describe(world.id)).epoch !== epoch)
+    await loseAnswer(
+      world,
+      (raw) => raw.init(world.id),
+      async () => (await world.raw.describe(world.id)).epoch !== epoch
+    )
     const refused = await first.send(topic, ["late"])
     const third = await Client.start(world)
     await third.send(topic, ["third"])
-    return { refused, ended: await third.end(true), visible: await world.raw.visible(topic), producers: await world.raw.producers(topic) }
+    return {
+      refused,
+      ended: await third.end(true),
+      visible: await world.raw.visible(topic),
+      producers: await world.raw.producers(topic)
+    }
   })
 })

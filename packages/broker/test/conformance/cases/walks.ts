@@ -70,7 +70,9 @@ class Walk {
     const answer = await world.raw.init(id, { version, ...(pid === undefined ? {} : { pid: pid.producer }) })
     await world.settled(id)
     this.steps.push(
-      `init ${version} ${name}${pid === undefined ? "" : ` from ${pid.name}`}: ${answer.error === 0 ? answer.epoch : `error ${answer.error}`}`
+      `init ${version} ${name}${pid === undefined ? "" : ` from ${pid.name}`}: ${
+        answer.error === 0 ? answer.epoch : `error ${answer.error}`
+      }`
     )
     if (answer.error === 0) this.know(name, answer)
   }
@@ -115,7 +117,11 @@ class Walk {
     const { random, world } = this
     const { name, producer } = this.handle()
     const [partition, version, offset] = [random.below(2), random.pick([2, 3, 4, 5, 5]), random.below(100)]
-    const error = await world.raw.txnCommit(producer, { group: world.group, topic: this.topic, partition, offset }, version)
+    const error = await world.raw.txnCommit(
+      producer,
+      { group: world.group, topic: this.topic, partition, offset },
+      version
+    )
     this.steps.push(`offset ${version} ${name} ${partition} ${offset}: ${error}`)
   }
 
@@ -135,7 +141,9 @@ class Walk {
       const producers = (await raw.producers(this.topic, partition)).map((it) => Object.values(it).join("/"))
       const plain = await raw.committed(group, this.topic, { partition })
       const stable = await raw.committed(group, this.topic, { partition, stable: true })
-      seen.push(`${partition}: ${lastStable} of ${end} [${producers.join()}] ${JSON.stringify(plain)} ${JSON.stringify(stable)}`)
+      seen.push(
+        `${partition}: ${lastStable} of ${end} [${producers.join()}] ${JSON.stringify(plain)} ${JSON.stringify(stable)}`
+      )
     }
     const states = []
     for (const name of ["A", "B"]) {

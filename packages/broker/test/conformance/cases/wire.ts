@@ -3,13 +3,44 @@ import { frameOf } from "../frames.ts"
 import { section } from "../suite.ts"
 
 const SERVED = [
-  Apis.Produce, Apis.Fetch, Apis.ListOffsets, Apis.Metadata, Apis.OffsetCommit, Apis.OffsetFetch, Apis.FindCoordinator,
-  Apis.JoinGroup, Apis.Heartbeat, Apis.LeaveGroup, Apis.SyncGroup, Apis.DescribeGroups, Apis.ListGroups, Apis.SaslHandshake,
-  Apis.ApiVersions, Apis.CreateTopics, Apis.DeleteTopics, Apis.DeleteRecords, Apis.InitProducerId, Apis.OffsetForLeaderEpoch,
-  Apis.AddPartitionsToTxn, Apis.AddOffsetsToTxn, Apis.EndTxn, Apis.WriteTxnMarkers, Apis.TxnOffsetCommit, Apis.DescribeConfigs,
-  Apis.SaslAuthenticate, Apis.CreatePartitions, Apis.DeleteGroups, Apis.IncrementalAlterConfigs, Apis.OffsetDelete,
-  Apis.DescribeCluster, Apis.DescribeProducers, Apis.DescribeTransactions, Apis.ListTransactions, Apis.ConsumerGroupHeartbeat,
-  Apis.ConsumerGroupDescribe, Apis.DescribeTopicPartitions
+  Apis.Produce,
+  Apis.Fetch,
+  Apis.ListOffsets,
+  Apis.Metadata,
+  Apis.OffsetCommit,
+  Apis.OffsetFetch,
+  Apis.FindCoordinator,
+  Apis.JoinGroup,
+  Apis.Heartbeat,
+  Apis.LeaveGroup,
+  Apis.SyncGroup,
+  Apis.DescribeGroups,
+  Apis.ListGroups,
+  Apis.SaslHandshake,
+  Apis.ApiVersions,
+  Apis.CreateTopics,
+  Apis.DeleteTopics,
+  Apis.DeleteRecords,
+  Apis.InitProducerId,
+  Apis.OffsetForLeaderEpoch,
+  Apis.AddPartitionsToTxn,
+  Apis.AddOffsetsToTxn,
+  Apis.EndTxn,
+  Apis.WriteTxnMarkers,
+  Apis.TxnOffsetCommit,
+  Apis.DescribeConfigs,
+  Apis.SaslAuthenticate,
+  Apis.CreatePartitions,
+  Apis.DeleteGroups,
+  Apis.IncrementalAlterConfigs,
+  Apis.OffsetDelete,
+  Apis.DescribeCluster,
+  Apis.DescribeProducers,
+  Apis.DescribeTransactions,
+  Apis.ListTransactions,
+  Apis.ConsumerGroupHeartbeat,
+  Apis.ConsumerGroupDescribe,
+  Apis.DescribeTopicPartitions
 ] as const
 
 export const wire = section("versions and bad input", (check) => {
@@ -29,7 +60,10 @@ export const wire = section("versions and bad input", (check) => {
   }
 
   check("ApiVersions names the finalized features", async ({ raw }) => {
-    const answer = await raw.client.call(Apis.ApiVersions, 4, { clientSoftwareName: "conformance", clientSoftwareVersion: "1" })
+    const answer = await raw.client.call(Apis.ApiVersions, 4, {
+      clientSoftwareName: "conformance",
+      clientSoftwareVersion: "1"
+    })
     const level = (name: string) => answer.finalizedFeatures.find((it) => it.name === name)?.maxVersionLevel ?? null
     return {
       known: answer.finalizedFeaturesEpoch >= 0n,
@@ -59,22 +93,24 @@ export const wire = section("versions and bad input", (check) => {
     return [await ask("", "1"), await ask("a b", "1"), await ask("good", "")]
   })
 
-  for (const [name, key, version] of [
-    ["an unknown API", 999, 0],
-    ["a negative API", -5, 0],
-    ["an API that only brokers among themselves use", 4, 0],
-    ["Produce 2, which is advertised and not served", 0, 2],
-    ["Produce 14", 0, 14],
-    ["Fetch 3", 1, 3],
-    ["Fetch 99", 1, 99],
-    ["a negative version", 3, -1],
-    ["EndTxn 6", 26, 6],
-    ["TxnOffsetCommit 6", 28, 6],
-    ["AddPartitionsToTxn 6", 24, 6],
-    ["JoinGroup 10", 11, 10],
-    ["OffsetCommit 1", 8, 1],
-    ["OffsetFetch 0", 9, 0]
-  ] as const) {
+  for (
+    const [name, key, version] of [
+      ["an unknown API", 999, 0],
+      ["a negative API", -5, 0],
+      ["an API that only brokers among themselves use", 4, 0],
+      ["Produce 2, which is advertised and not served", 0, 2],
+      ["Produce 14", 0, 14],
+      ["Fetch 3", 1, 3],
+      ["Fetch 99", 1, 99],
+      ["a negative version", 3, -1],
+      ["EndTxn 6", 26, 6],
+      ["TxnOffsetCommit 6", 28, 6],
+      ["AddPartitionsToTxn 6", 24, 6],
+      ["JoinGroup 10", 11, 10],
+      ["OffsetCommit 1", 8, 1],
+      ["OffsetFetch 0", 9, 0]
+    ] as const
+  ) {
     check(`${name} ends the connection, and no other`, async (world) => ({
       closed: await world.closes((raw) => raw.client.exchange(frameOf(key, version))),
       serving: await world.isServing()
