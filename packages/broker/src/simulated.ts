@@ -25,7 +25,8 @@ export const environment = (seed: number): Effect.Effect<Environment> =>
     const clock = yield* Clock.Clock
     const run = Effect.runForkWith(yield* Effect.context<never>())
     return {
-      now: () => clock.currentTimeMillisUnsafe(),
+      // Kafka's times are whole milliseconds; a clock that someone slept half of one on is not.
+      now: () => Math.floor(clock.currentTimeMillisUnsafe()),
       after: (millis, act) => {
         if (millis > 0) {
           const fiber = run(Effect.andThen(clock.sleep(Duration.millis(millis)), Effect.sync(act)))

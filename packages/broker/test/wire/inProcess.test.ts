@@ -1,10 +1,11 @@
 import { it as effectIt } from "@effect/vitest"
 import { Broker } from "@exactly-once/broker"
 import { Apis, Frame } from "@exactly-once/protocol"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { assert, describe, it } from "vitest"
 import { Runtime } from "../../src/Runtime.ts"
+import { environment } from "../../src/simulated.ts"
 
 /** A clock that stands still until it is told to move. */
 class Clock {
@@ -133,6 +134,13 @@ describe("a simulated broker", () => {
       yield* Effect.yieldNow
       assert.lengthOf(answers, 1)
       assert.deepStrictEqual(yield* broker.defects, [])
+    }))
+
+  effectIt.effect("counts whole milliseconds, whatever its clock does", () =>
+    Effect.gen(function*() {
+      const { now } = yield* environment(1)
+      yield* TestClock.adjust(Duration.millis(20.75))
+      assert.strictEqual(now(), 20)
     }))
 
   effectIt.effect("gives the same topic ids for the same seed, and others for another", () =>
