@@ -28,7 +28,7 @@ const contradictions: ReadonlyArray<Contradiction> = [
   // the group would move on while a transaction is finishing
   { setting: "rebalanceTimeout", consumer: { sessionTimeout: "6 seconds", rebalanceTimeout: "8 seconds" } },
   // a rebalance would end before a silent member is noticed
-  { setting: "rebalanceTimeout", consumer: { sessionTimeout: "10 seconds", rebalanceTimeout: "1 second" } },
+  { setting: "rebalanceTimeout", consumer: { sessionTimeout: "30 seconds", rebalanceTimeout: "20 seconds" } },
   // the group would take the partitions away between two heartbeats
   { setting: "heartbeatInterval", consumer: { sessionTimeout: "6 seconds", heartbeatInterval: "5 seconds" } },
   // the cluster would refuse the first transaction

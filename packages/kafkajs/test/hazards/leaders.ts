@@ -1,10 +1,10 @@
 /** H3: a write to two leaders, one of which has moved. Needs several brokers. */
 import { assert, it } from "@effect/vitest"
 import { KafkaJs } from "@exactly-once/kafkajs"
-import { Probe } from "@exactly-once/testkit"
-import { Effect, type Scope } from "effect"
+import { Probe, Proxy } from "@exactly-once/testkit"
+import { Effect, Fiber, type Scope } from "effect"
 import { committedValues, producerOf, record } from "../support/kafka.ts"
-import { plain, promised } from "./support.ts"
+import { plain, promised, within } from "./support.ts"
 
 export interface Brokers {
   readonly bootstrap: ReadonlyArray<string>
@@ -13,6 +13,17 @@ export interface Brokers {
   /** Node 1 leads partition 1 from now on. */
   readonly moveLeader: (name: string) => Effect.Effect<void>
 }
+
+const listOf = (body: unknown, name: string): ReadonlyArray<unknown> => {
+  const found: unknown = Reflect.get(Object(body), name)
+  return Array.isArray(found) ? found : []
+}
+
+/** A Produce that has something for this partition. */
+const writesTo = (partition: number) => (body: unknown): boolean =>
+  listOf(body, "topicData").some((topic) =>
+    listOf(topic, "partitionData").some((data) => Reflect.get(Object(data), "index") === partition)
+  )
 
 export const leaders = (brokers: Effect.Effect<Brokers, unknown, Scope.Scope>) =>
   it.live("H3: of a write to two leaders, one of which has moved, nothing is left out", () =>
@@ -25,7 +36,12 @@ export const leaders = (brokers: Effect.Effect<Brokers, unknown, Scope.Scope>) =
 
       // The broker that took partition 0 is not asked again, and partition 1 is now its own: both are reported written.
       yield* createTopic("plain")
-      const client = plain(bootstrap).producer({ transactionalId: "plain", maxInFlightRequests: 1, idempotent: true })
+      const proxy = yield* Proxy.make({ bootstrap })
+      const client = plain(proxy.bootstrap).producer({
+        transactionalId: "plain",
+        maxInFlightRequests: 1,
+        idempotent: true
+      })
       yield* Effect.acquireRelease(promised(() => client.connect()), () => promised(() => client.disconnect()))
       const send = (prefix: string) =>
         promised(async () => {
@@ -36,7 +52,19 @@ export const leaders = (brokers: Effect.Effect<Brokers, unknown, Scope.Scope>) =
         })
       yield* send("before")
       yield* moveLeader("plain")
-      yield* send("after")
+      const from = yield* proxy.mark
+      const second = yield* proxy.inject({ api: "Produce", where: writesTo(1), when: "before", do: "hold" })
+      const sending = yield* Effect.forkChild(send("after"))
+      yield* within("the write to the moved partition is sent", second.fired)
+      yield* within(
+        "the other one is acknowledged",
+        proxy.observed(
+          (seen) => seen.phase === "delivered" && seen.api === "Produce" && writesTo(0)(seen.request()),
+          from
+        )
+      )
+      yield* second.release
+      yield* Fiber.join(sending)
       assert.deepStrictEqual(yield* values("plain"), [["before-0", "after-0"], ["before-1"]])
 
       yield* createTopic("ours")

@@ -25,8 +25,8 @@ export interface Cluster {
 /** Fails the test, naming what did not happen. */
 export const within = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.timeoutOrElse(effect, {
-    duration: "30 seconds",
-    orElse: () => Effect.die(new Error(`this did not happen within 30 seconds: ${what}`))
+    duration: "15 seconds",
+    orElse: () => Effect.die(new Error(`this did not happen within 15 seconds: ${what}`))
   })
 
 /** Asks until it is so. */
