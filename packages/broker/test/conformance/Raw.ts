@@ -1,36 +1,8 @@
 /** The requests of a transactional client, each in the version the case picks; answers are reduced to codes and states. */
-import {
-  Apis,
-  BatchBuilder,
-  type BatchBuilder as Builder,
-  ControlRecord,
-  type FetchResponse,
-  ReadCommitted,
-  RecordBatch
-} from "@exactly-once/protocol"
+import { Apis, ControlRecord, type FetchResponse, ReadCommitted, RecordBatch } from "@exactly-once/protocol"
 import type { RawClient } from "../support/RawClient.ts"
+import { type Batch, batchOf, type Producer, type Sent } from "./Batch.ts"
 import type { Answer } from "./suite.ts"
-
-export interface Producer {
-  readonly id: string | null
-  readonly producerId: bigint
-  readonly epoch: number
-}
-
-export interface Batch {
-  readonly topic: string
-  readonly partition?: number
-  readonly sequence?: number
-  readonly values?: ReadonlyArray<string>
-  readonly key?: string
-  readonly timestamp?: number
-  /** Whether the batch says that it is transactional; by default it is when the producer has an id. */
-  readonly transactional?: boolean
-  readonly control?: boolean
-  /** The id in the request, where it is not the producer's. */
-  readonly as?: string | null
-  readonly acks?: number
-}
 
 export interface Commit {
   readonly group: string
@@ -43,37 +15,6 @@ export interface Commit {
   readonly metadata?: string | null
   readonly leaderEpoch?: number
 }
-
-/** A producer without any id: batches carry no sequences. */
-export const NOBODY: Producer = { id: null, producerId: -1n, epoch: -1 }
-
-export const withEpoch = (producer: Producer, change: number): Producer => ({
-  ...producer,
-  epoch: producer.epoch + change
-})
-
-export const batchOf = (
-  producer: Producer,
-  { control = false, key, sequence = 0, timestamp = Date.now(), transactional = producer.id !== null, values = ["v"] }:
-    Omit<Batch, "topic">,
-  options: Parameters<Builder["finish"]>[0] = {}
-): Uint8Array => {
-  const builder = new BatchBuilder()
-  for (const value of values) {
-    builder.append({ key: key === undefined ? null : Buffer.from(key), value: Buffer.from(value), timestamp })
-  }
-  return builder.finish({
-    producerId: producer.producerId,
-    producerEpoch: producer.epoch,
-    baseSequence: producer.producerId < 0n ? -1 : sequence,
-    isTransactional: transactional,
-    isControl: control,
-    ...options
-  })
-}
-
-/** The offset a batch got, or why it got none. */
-export type Sent = { readonly offset: number } | { readonly error: number }
 
 export class Raw {
   readonly client: RawClient

@@ -6,7 +6,8 @@ import type { BrokerShape } from "@exactly-once/broker"
 import { Apis } from "@exactly-once/protocol"
 import { Effect } from "effect"
 import { RawClient } from "../support/RawClient.ts"
-import { type Producer, Raw } from "./Raw.ts"
+import type { Producer } from "./Batch.ts"
+import { Raw } from "./Raw.ts"
 import type { Answer, TransactionVersion } from "./suite.ts"
 
 const sleep = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))

@@ -1,5 +1,5 @@
 import { Apis } from "@exactly-once/protocol"
-import { type Producer, withEpoch } from "../Raw.ts"
+import { type Producer, withEpoch } from "../Batch.ts"
 import { section } from "../suite.ts"
 
 const asTransaction = (

@@ -1,6 +1,6 @@
-import { Apis, Codecs, RecordBatch, setBaseOffset } from "@exactly-once/protocol"
+import { Apis, Codecs, ControlRecord, RecordBatch, setBaseOffset } from "@exactly-once/protocol"
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib"
-import { batchOf, NOBODY } from "../Raw.ts"
+import { batchOf, NOBODY } from "../Batch.ts"
 import { section } from "../suite.ts"
 
 const DAY = 86_400_000
@@ -64,6 +64,24 @@ export const batches = section("the form of a Produce request", (check) => {
     "a control batch from a client",
     async (world) => world.raw.send(NOBODY, { topic: await world.topic(), control: true })
   )
+
+  check("a control batch from a client, in its open transaction", async (world) => {
+    const topic = await world.topic()
+    const producer = await world.ongoing(topic)
+    const marker = ControlRecord.encodeMarker({
+      type: ControlRecord.COMMIT,
+      producerId: producer.producerId,
+      producerEpoch: producer.epoch,
+      coordinatorEpoch: 0,
+      timestamp: BigInt(Date.now())
+    })
+    return [
+      await world.raw.send(producer, { topic, sequence: 1, control: true }),
+      await world.raw.sendBytes(marker, { topic, as: world.id }),
+      await world.raw.sendBytes(marker, { topic }),
+      await world.raw.ends(topic)
+    ]
+  })
 
   check("more than the topic takes", async (world) => {
     const topic = await world.topic(1, { "max.message.bytes": "200" })

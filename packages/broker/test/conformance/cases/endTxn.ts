@@ -1,4 +1,4 @@
-import { type Producer, withEpoch } from "../Raw.ts"
+import { type Producer, withEpoch } from "../Batch.ts"
 import { section } from "../suite.ts"
 import type { World } from "../World.ts"
 

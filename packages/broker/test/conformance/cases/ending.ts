@@ -1,5 +1,5 @@
 /** What requests are answered while the coordinator writes the markers of a transaction. */
-import { type Producer, withEpoch } from "../Raw.ts"
+import { type Producer, withEpoch } from "../Batch.ts"
 import { section } from "../suite.ts"
 import { outcome, refusals } from "./endTxn.ts"
 

@@ -1,5 +1,5 @@
 /** Epochs are 16 bits wide: near the last one a producer gets a new id. Kafka has to be led there one epoch at a time. */
-import type { Producer } from "../Raw.ts"
+import type { Producer } from "../Batch.ts"
 import { section } from "../suite.ts"
 import type { World } from "../World.ts"
 

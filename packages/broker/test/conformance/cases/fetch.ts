@@ -1,5 +1,5 @@
 import { Apis } from "@exactly-once/protocol"
-import { NOBODY, type Producer } from "../Raw.ts"
+import { NOBODY, type Producer } from "../Batch.ts"
 import { section } from "../suite.ts"
 import type { World } from "../World.ts"
 
@@ -154,31 +154,6 @@ export const fetch = section("Fetch, markers and the last stable offset", (check
     const topic = await world.topic()
     return world.raw.fetched({ topic, partition: 4, maxWaitMs: 20_000 })
   })
-
-  check("a session that was never opened", async (world) => {
-    const answer = await world.raw.client.call(Apis.Fetch, 12, {
-      maxWaitMs: 0,
-      minBytes: 1,
-      sessionId: 4_711,
-      sessionEpoch: 3,
-      topics: []
-    })
-    return [answer.errorCode, answer.sessionId, answer.responses.length]
-  })
-
-  for (const [name, sessionEpoch] of [["that wants a session", 0], ["that wants none", -1]] as const) {
-    check(`a full fetch ${name}`, async (world) => {
-      const topic = await world.topic()
-      const answer = await world.raw.client.call(Apis.Fetch, 12, {
-        maxWaitMs: 0,
-        minBytes: 1,
-        sessionId: 0,
-        sessionEpoch,
-        topics: [{ topic, partitions: [{ partition: 0, fetchOffset: 0n, partitionMaxBytes: 1_000 }] }]
-      })
-      return { error: answer.errorCode, session: answer.sessionId !== 0, topics: answer.responses.length }
-    })
-  }
 
   check("below the start of the log after DeleteRecords", async (world) => {
     const topic = await world.topic()

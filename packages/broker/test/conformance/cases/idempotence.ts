@@ -1,5 +1,5 @@
 import { Apis } from "@exactly-once/protocol"
-import { batchOf, NOBODY, type Producer, type Sent, withEpoch } from "../Raw.ts"
+import { batchOf, NOBODY, type Producer, type Sent, withEpoch } from "../Batch.ts"
 import { section } from "../suite.ts"
 import type { World } from "../World.ts"
 

@@ -1,6 +1,6 @@
 import { Apis } from "@exactly-once/protocol"
+import { type Producer, withEpoch } from "../Batch.ts"
 import { frameOf } from "../frames.ts"
-import { type Producer, withEpoch } from "../Raw.ts"
 import { section } from "../suite.ts"
 import type { World } from "../World.ts"
 

@@ -1,5 +1,5 @@
 /** What a producer is told that lost its transaction, to a timeout or to another instance, and does not know. */
-import type { Producer } from "../Raw.ts"
+import type { Producer } from "../Batch.ts"
 import { type Answer, type Check, section } from "../suite.ts"
 import type { World } from "../World.ts"
 import { ENDING } from "./ending.ts"

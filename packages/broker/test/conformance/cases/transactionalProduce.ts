@@ -1,5 +1,5 @@
 import { Apis } from "@exactly-once/protocol"
-import { batchOf, NOBODY, withEpoch } from "../Raw.ts"
+import { batchOf, NOBODY, withEpoch } from "../Batch.ts"
 import { section } from "../suite.ts"
 
 export const transactionalProduce = section("Produce in a transaction", (check) => {

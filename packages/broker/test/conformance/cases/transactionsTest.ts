@@ -3,8 +3,9 @@
  * does to a broker of this transaction.version. Where that test stops brokers, an answer is lost here.
  */
 import { Apis, RecordBatch } from "@exactly-once/protocol"
+import { NOBODY, type Producer, type Sent } from "../Batch.ts"
 import { alone, assigned, beat, enter } from "../Group.ts"
-import { NOBODY, type Producer, type Raw, type Sent } from "../Raw.ts"
+import type { Raw } from "../Raw.ts"
 import { section } from "../suite.ts"
 import type { World } from "../World.ts"
 

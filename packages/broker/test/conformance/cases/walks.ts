@@ -2,8 +2,8 @@
  * Random walks: two transactional ids, one idempotent producer, two partitions and a group, used by clients that now and then go on with an
  * epoch, a sequence or a protocol version that is not theirs to use. Each step is written down with its answer.
  */
+import type { Producer, Sent } from "../Batch.ts"
 import { randomFrom } from "../random.ts"
-import type { Producer, Sent } from "../Raw.ts"
 import { section } from "../suite.ts"
 import type { World } from "../World.ts"
 
