@@ -134,7 +134,7 @@ describe("a connection", () => {
     )
     await Promise.resolve()
     assert.strictEqual(failures[0]?.code, 35)
-    assert.isFalse(failures[0].sent)
+    assert.isFalse(failures[0]?.sent)
     assert.strictEqual(written.length, 0)
   })
 })

@@ -44,7 +44,7 @@ for (const [transport, driver] of Object.entries(transports)) {
           assert.deepStrictEqual(words(yield* broker.records("out", 0)), ["a", "b"])
           const committed = (yield* broker.committed("group")).get("in")?.get(0)
           assert.strictEqual(committed?.offset, 7n)
-          assert.strictEqual(committed.metadata, "token")
+          assert.strictEqual(committed?.metadata, "token")
         }).pipe(Effect.scoped, Effect.provide(world)))
 
       it.live("runs transaction after transaction without another init", () =>
