@@ -15,8 +15,8 @@
 /** How far a transaction has come. Each step includes the ones before it. */
 export type Phase = "Running" | "Flushed" | "Offered" | "Ending"
 
-/** How a transaction ended. `Dropped`: nothing was ever sent. */
-export type End = "Committed" | "AbortedCleanly" | "Failed" | "Dropped"
+/** How a transaction ended. `AbortedCleanly`: every request of it was answered, the abort too. */
+export type End = "Committed" | "AbortedCleanly" | "Failed"
 
 export interface Open {
   readonly seq: number
@@ -97,7 +97,8 @@ const ended = (lane: Lane, seq: number, end: End): Lane => {
   const younger = rest.filter((open) => open.seq > seq)
   for (const open of younger) if (open.touched) stale.add(open.slot)
   const doomed = rest.map((open) => open.seq > seq ? { ...open, doomed: true } : open)
-  const failed = end === "Failed" || younger.length > 0
+  // Behind an older one, too: the turn would be that one's producer, and this one's has no new epoch yet.
+  const failed = end === "Failed" || rest.length > 0
   return {
     ...lane,
     open: doomed,

@@ -38,6 +38,10 @@ const play = (capacity: number, choices: ReadonlyArray<number>) => {
       trace.push({ what: end === "Failed" ? "failed" : "aborted", seq, slot })
       dispatch({ _tag: "Ended", seq, end })
     }
+    if (choice % 11 === 0) {
+      giveUp("AbortedCleanly")
+      continue
+    }
     if (open.doomed) {
       giveUp(open.touched || fails ? "Failed" : "AbortedCleanly")
       continue
@@ -86,6 +90,7 @@ const last = (trace: ReadonlyArray<Did>, before: number, test: (did: Did) => boo
 /** Throws the rule that a trace breaks. */
 const judge = (trace: ReadonlyArray<Did>, capacity: number) => {
   const alive = new Set<number>()
+  const busy = new Map<number, number>()
   const sent = new Set<number>()
   const offered = new Set<number>()
   const clean = new Map<number, boolean>(Array.from({ length: capacity }, (_, slot) => [slot, false]))
@@ -100,6 +105,8 @@ const judge = (trace: ReadonlyArray<Did>, capacity: number) => {
       case "begin":
         assert.isTrue(clean.get(did.slot), `a producer begins under a new epoch after a failure (slot ${did.slot})`)
         assert.isBelow(alive.size, capacity, "no more are open than the lane has producers")
+        assert.isFalse(busy.has(did.slot), "a producer has one transaction at a time")
+        busy.set(did.slot, did.seq)
         assert.strictEqual(did.seq, expected++, "transactions begin in order")
         alive.add(did.seq)
         break
@@ -118,11 +125,16 @@ const judge = (trace: ReadonlyArray<Did>, capacity: number) => {
         break
       case "committed":
         alive.delete(did.seq)
+        busy.delete(did.slot)
         break
       case "aborted":
       case "failed": {
         alive.delete(did.seq)
-        if (sent.has(did.seq) || offered.has(did.seq)) clean.set(did.slot, did.what === "aborted" && capacity === 1)
+        busy.delete(did.slot)
+        // With nothing else open, a clean abort leaves nothing unanswered.
+        if ((sent.has(did.seq) || offered.has(did.seq)) && (did.what === "failed" || alive.size > 0)) {
+          clean.set(did.slot, false)
+        }
         // S7: whatever is younger must not commit any more.
         for (const seq of alive) {
           if (seq > did.seq) {
@@ -145,6 +157,7 @@ const flushed = (trace: ReadonlyArray<Did>, at: number, seq: number): boolean =>
   trace.slice(at).every((did) => did.seq !== seq || did.what !== "send")
 
 const Choices = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))).check(
+  Schema.isMinLength(40),
   Schema.isMaxLength(200)
 )
 
@@ -166,6 +179,26 @@ describe("the lane's machine", () => {
       const after = play(2, more)
       assert.isTrue(after.lane.status !== "Stopped" && lane.status !== "Stopped")
     }
+  })
+
+  it("behind one that aborts while an older one is open nothing begins until both producers are renewed", () => {
+    let lane = Machine.step(Machine.make(2), { _tag: "Initialised" })
+    for (
+      const event of [
+        { _tag: "Began" },
+        { _tag: "Touched", seq: 0 },
+        { _tag: "BodyDone", seq: 0 },
+        { _tag: "Flushed", seq: 0 },
+        { _tag: "Began" },
+        { _tag: "Touched", seq: 1 },
+        { _tag: "Ended", seq: 1, end: "AbortedCleanly" }
+      ] as const
+    ) lane = Machine.step(lane, event)
+    assert.strictEqual(Machine.mayBegin(lane), "Wait", "its turn would be the older one's producer")
+    assert.strictEqual(Machine.may(lane, 0, "End"), "Now", "the older one may still commit")
+    lane = Machine.step(lane, { _tag: "Ended", seq: 0, end: "Committed" })
+    assert.strictEqual(Machine.mayBegin(lane), "Recover")
+    assert.isTrue(lane.stale.has(1))
   })
 
   it("a stopped lane begins nothing", () => {

@@ -353,6 +353,22 @@ export const make = (options: Options = {}) => {
       }
     })
 
+  /** A stable fetch: suspends while offsets of these partitions are pending. */
+  const settled = (groupId: string, tps: ReadonlyArray<TP>): Effect.Effect<void> =>
+    Effect.callback((resume) => {
+      const keys = new Set(tps.map(TopicPartition.format))
+      const look = () => {
+        for (const { pending } of coordinators.values()) {
+          if (pending.some((one) => one.groupId === groupId && keys.has(one.key))) return
+        }
+        wakers.delete(look)
+        resume(Effect.void)
+      }
+      wakers.add(look)
+      look()
+      return Effect.sync(() => wakers.delete(look))
+    })
+
   const layer = Layer.succeed(Driver.Driver, {
     capabilities: {
       name: "memory",
@@ -388,19 +404,22 @@ export const make = (options: Options = {}) => {
           return count === undefined ? Effect.fail(fail("partitions", "Misconfigured", 3)) : Effect.succeed(count)
         }),
       committed: (groupId, tps) =>
-        request({ op: "committed", id: groupId }, () => {
-          const found = new Map<string, Driver.CommittedOffset>()
-          for (const tp of tps) {
-            const committed = offsets.get(`${groupId}/${TopicPartition.format(tp)}`)
-            if (committed !== undefined) {
-              found.set(TopicPartition.format(tp), {
-                offset: Offset.offsetUnsafe(committed.offset),
-                metadata: committed.metadata
-              })
+        Effect.andThen(
+          settled(groupId, tps),
+          request({ op: "committed", id: groupId }, () => {
+            const found = new Map<string, Driver.CommittedOffset>()
+            for (const tp of tps) {
+              const committed = offsets.get(`${groupId}/${TopicPartition.format(tp)}`)
+              if (committed !== undefined) {
+                found.set(TopicPartition.format(tp), {
+                  offset: Offset.offsetUnsafe(committed.offset),
+                  metadata: committed.metadata
+                })
+              }
             }
-          }
-          return found
-        }),
+            return found
+          })
+        ),
       offsets: (tps, at) =>
         Effect.sync(() =>
           new Map(tps.map((tp) => [
@@ -467,6 +486,7 @@ export const make = (options: Options = {}) => {
     strangers: (found: ReadonlyArray<Driver.GroupMember>) => {
       strangers = found
     },
+    hasMember: () => members.size > 0,
     member: (): Member => {
       const [first] = members
       if (first === undefined) throw new Error("nobody is in the group")
