@@ -6,7 +6,7 @@ import type { Driver } from "@exactly-once/core"
 import { Effect, Layer } from "effect"
 
 /** Reaches the broker by function calls; the port of an address counts the nodes from 1. */
-export const inProcess: Layer.Layer<Transport.Transport, never, Broker> = Layer.effect(
+const inProcess: Layer.Layer<Transport.Transport, never, Broker> = Layer.effect(
   Transport.Transport,
   Effect.map(Broker, (broker) => ({
     open: (_address, handlers) =>
