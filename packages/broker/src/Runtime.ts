@@ -35,7 +35,7 @@ export interface RuntimeOptions extends ClusterOptions {
   readonly environment: Environment
 }
 
-export const runtimeDefaults: RuntimeOptions = {
+const runtimeDefaults: RuntimeOptions = {
   ...defaults,
   host: "127.0.0.1",
   advertisedHost: undefined,

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { Environment } from "./cluster/Options.ts"
 
 /** A generator of bytes that is the same for the same seed (mulberry32). */
-export const seeded = (seed: number): () => Uint8Array => {
+const seeded = (seed: number): () => Uint8Array => {
   let state = seed >>> 0
   const next = (): number => {
     state = (state + 0x6d2b79f5) >>> 0

@@ -37,7 +37,6 @@ import { emptyClassic, type GroupSnapshot, restoreGroups, takeSnapshot, writeCon
 import { makeTimer, type Timer, Timers } from "./Timers.ts"
 
 export type { Caller, GroupEnvironment, GroupOptions, Reply, Ticket } from "./GroupEnvironment.ts"
-export { defaultGroupOptions } from "./GroupEnvironment.ts"
 export type { CommittedOffset } from "./OffsetStore.ts"
 export type { GroupSnapshot } from "./snapshot.ts"
 

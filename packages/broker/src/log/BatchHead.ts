@@ -8,8 +8,8 @@ const CRC_AT = 17
 export const CRC_FROM = 21
 
 export const TRANSACTIONAL = 0x10
-export const CONTROL = 0x20
-export const LOG_APPEND_TIME = 0x08
+const CONTROL = 0x20
+const LOG_APPEND_TIME = 0x08
 export const NO_SEQUENCE = -1
 const MAX_SEQUENCE = 0x7fffffff
 

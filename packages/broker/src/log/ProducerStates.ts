@@ -7,7 +7,7 @@ import * as Code from "../errorCodes.ts"
 import { type BatchHead, isTransactional, lastSequence, NO_SEQUENCE, sequenceAfter } from "./BatchHead.ts"
 
 /** How many batches of a producer are remembered to recognise one that is sent again. */
-export const WINDOW = 5
+const WINDOW = 5
 
 interface RememberedBatch {
   readonly firstSequence: number

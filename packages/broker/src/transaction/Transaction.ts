@@ -18,7 +18,7 @@ export interface TopicPartition {
 export const NO_PRODUCER_ID = -1
 export const NO_EPOCH = -1
 /** The last epoch a client gets to see. One above is kept free, so that the coordinator can always fence. */
-export const LAST_EPOCH = 32_766
+const LAST_EPOCH = 32_766
 
 export interface Transaction {
   readonly transactionalId: string
