@@ -54,7 +54,9 @@ export const make = <A>(topics: ReadonlyArray<Topic.Any>) => {
       const stale: Array<FetchedBatch> = []
       for (const batch of fetched) {
         runtime.lend(batch)
-        const delivered = runtime.ownership.deliver(batch, batch.startOffset, batch.nextOffset)
+        const delivered = runtime.isFresh(batch)
+          ? runtime.ownership.deliver(batch, batch.startOffset, batch.nextOffset)
+          : undefined
         const topic = byName.get(batch.topic)
         if (delivered === undefined || topic === undefined) {
           stale.push(batch)

@@ -59,6 +59,8 @@ export interface ConsumerRuntime {
   ) => Effect.Effect<ReadonlyArray<TopicPartition & { readonly offset: Offset }>, DriverError>
   /** Suspends until there is something to hand out. */
   readonly poll: Effect.Effect<ReadonlyArray<FetchedBatch>, DriverError | ReplicaClash>
+  /** Fetched since the partition was last assigned, rewound or sought: what was fetched before belongs to nobody. */
+  readonly isFresh: (batch: FetchedBatch) => boolean
   /** A batch went out to the program. */
   readonly lend: (batch: FetchedBatch) => void
 }
@@ -99,6 +101,20 @@ export const make = Effect.fnUntraced(function*(
   const ready = yield* Queue.unbounded<FetchedBatch, DriverError | ReplicaClash>()
   const lent = new Map<string, Set<FetchedBatch>>()
   const scope = yield* Effect.scope
+  // A partition that comes back, or goes back, may begin exactly where an old batch does: its place alone does not tell.
+  const eras = new Map<string, number>()
+  const fetchedIn = new WeakMap<FetchedBatch, number>()
+  const eraOf = (tp: TopicPartition): number => eras.get(format(tp)) ?? 0
+  const outdate = (tp: TopicPartition) => {
+    eras.set(format(tp), eraOf(tp) + 1)
+    slices.drop(tp)
+  }
+  const admit = (batch: FetchedBatch): ReadonlyArray<FetchedBatch> => {
+    const admitted = slices.admit(batch)
+    for (const slice of admitted) fetchedIn.set(slice, eraOf(batch))
+    return admitted
+  }
+
   // The driver calls back before it has returned its consumer: the callbacks that need it run after that.
   const joined = yield* Deferred.make<GroupConsumer>()
 
@@ -150,7 +166,10 @@ export const make = Effect.fnUntraced(function*(
   const giveOneBack = (batch: FetchedBatch) =>
     Effect.suspend(() => {
       const { next, whole } = slices.giveBack(batch)
-      if (next !== undefined) return Queue.offer(ready, next)
+      if (next !== undefined) {
+        fetchedIn.set(next, fetchedIn.get(batch) ?? eraOf(batch))
+        return Queue.offer(ready, next)
+      }
       return whole === undefined
         ? Effect.void
         : Effect.flatMap(Deferred.await(joined), (consumer) => consumer.release(whole))
@@ -165,7 +184,7 @@ export const make = Effect.fnUntraced(function*(
         if (batches !== undefined) gone.push(...batches)
         lent.delete(format(tp))
       }
-      for (const tp of partitions) slices.drop(tp)
+      for (const tp of partitions) outdate(tp)
       for (const batch of gone) yield* giveOneBack(batch)
     })
 
@@ -204,7 +223,7 @@ export const make = Effect.fnUntraced(function*(
     rewind: (tp, offset) =>
       Effect.suspend(() => {
         ownership.rewind(tp, offset)
-        slices.drop(tp)
+        outdate(tp)
         return ownership.owns(tp)
           ? Effect.flatMap(consumerOf, (consumer) => consumer.seek(tp, offset))
           : Effect.void
@@ -217,9 +236,9 @@ export const make = Effect.fnUntraced(function*(
     refuse: (batch) =>
       Effect.gen(function*() {
         const position = ownership.position(batch)
-        if (position !== undefined) {
-          // Fetched before a seek, as a rule. Should a driver ever skip, it is set back here instead of losing records.
-          slices.drop(batch)
+        if (position !== undefined && runtime.isFresh(batch)) {
+          // A driver that skips, or brings what it fetched before a seek, is set back instead of losing records.
+          outdate(batch)
           const consumer = yield* consumerOf
           yield* consumer.seek({ topic: batch.topic, partition: batch.partition }, position)
         }
@@ -230,6 +249,7 @@ export const make = Effect.fnUntraced(function*(
     committed,
     startPositions,
     poll: Queue.takeAll(ready),
+    isFresh: (batch) => fetchedIn.get(batch) === eraOf(batch),
     lend: (batch) => {
       const key = format(batch)
       const batches = lent.get(key)
@@ -263,7 +283,7 @@ export const make = Effect.fnUntraced(function*(
   // A fiber of its own, so that a slice that becomes ready never has to race a poll, which could lose what was polled.
   yield* Effect.forkScoped(
     Effect.forever(
-      Effect.flatMap(consumer.poll, (fetched) => Queue.offerAll(ready, fetched.flatMap(slices.admit)))
+      Effect.flatMap(consumer.poll, (fetched) => Queue.offerAll(ready, fetched.flatMap(admit)))
     ).pipe(Effect.catchCause((cause) => Queue.failCause(ready, cause)))
   )
   return runtime

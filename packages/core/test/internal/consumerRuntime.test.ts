@@ -1,7 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Stream } from "effect"
-import { CommittedConsumer, Driver, KafkaError, Topic, Transaction, transactionally } from "../../src/index.ts"
-import { copied, Input, Output, setUp } from "../support/program.ts"
+import { Cause, Effect, Exit, Fiber, Stream } from "effect"
+import {
+  CommittedConsumer,
+  Driver,
+  KafkaError,
+  Topic,
+  Transaction,
+  transactionally,
+  withTransaction
+} from "../../src/index.ts"
+import { copied, idle, Input, Output, setUp, until } from "../support/program.ts"
 
 const pipeline = CommittedConsumer.batches(Input).pipe(
   transactionally((batch) => Transaction.emit(Output, copied(batch.records)))
@@ -51,6 +59,36 @@ describe("a driver that fails", () => {
       const error = yield* Effect.provide(program, layer)
       assert.instanceOf(error, KafkaError.KafkaUnavailable)
       assert.deepStrictEqual(kafka.values("out"), ["a"])
+    }))
+})
+
+describe("a batch that was fetched before its partition went away", () => {
+  it.effect("is not handed out when the partition comes back, although it would join", () =>
+    Effect.gen(function*() {
+      const { kafka, layer } = setUp({ kafka: { partitions: 1 }, consumer: { maxRecords: 1 } })
+      kafka.put("in", 0, ["a", "b", "c"])
+      const tp = { topic: "in", partition: 0 }
+      const delivered: Array<string | undefined> = []
+      const fiber = yield* CommittedConsumer.batches(Input).pipe(
+        Stream.tap((batch) =>
+          Effect.gen(function*() {
+            const value = batch.records[0]?.value
+            delivered.push(value)
+            if (value !== "a") return
+            yield* withTransaction(Transaction.consumed(batch))
+            // The slice behind it waits to be handed out now.
+            yield* kafka.revoke(kafka.member(), [tp])
+            yield* kafka.assign(kafka.member(), [tp])
+          })
+        ),
+        Stream.runDrain,
+        Effect.provide(layer),
+        Effect.forkChild
+      )
+      yield* until(() => delivered.length > 1)
+      yield* idle
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(delivered, ["a", "b"], "one batch of a partition is out at a time")
     }))
 })
 
