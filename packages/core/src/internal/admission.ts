@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import { DriverError } from "../Driver.ts"
+import type { Offset } from "../Offset.ts"
 import { format } from "../TopicPartition.ts"
 import { stopped } from "./lane.ts"
 import * as Machine from "./laneMachine.ts"
@@ -14,6 +15,16 @@ const isStale = (transaction: Driven): boolean =>
   transaction.shares.some(({ fetched, ownership }) =>
     transaction.runtime?.ownership.mayBegin(fetched, ownership) !== true
   )
+
+/** Of batches of one partition that a program enlists side by side, the older one begins first. */
+const inTurn = (transaction: Driven): boolean => {
+  const places = new Map<string, Offset>()
+  return transaction.shares.every(({ fetched, start }) => {
+    const joined = places.get(format(fetched)) === start
+    places.set(format(fetched), fetched.nextOffset)
+    return joined || transaction.runtime?.ownership.isNext(fetched, start) === true
+  })
+}
 
 const staleBatch = (transaction: Driven) => {
   transaction.stale = true
@@ -45,6 +56,8 @@ export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effe
       const open = lane.state().open.at(-1)
       if (open === undefined) return yield* Effect.die(new Error("a transaction that began is open"))
       const { seq, slot } = open
+      for (const { fetched } of transaction.shares) transaction.runtime?.ownership.begin(fetched, fetched.nextOffset)
+      lane.nudge()
       // Before begin is answered, so that a revocation waits for it.
       entry.open.add(transaction)
       const handle = yield* lane.producer(slot).pipe(
@@ -91,9 +104,13 @@ export const admit = (session: SessionRuntime, transaction: Driven): Effect.Effe
       }
     })
 
-    return Effect.acquireUseRelease(
-      restore(lane.admission.take(1)),
-      () => Effect.uninterruptible(turn),
-      () => lane.admission.release(1)
+    const place = Effect.andThen(
+      restore(lane.until(() => transaction.begun !== undefined || isStale(transaction) || inTurn(transaction))),
+      Effect.acquireUseRelease(
+        restore(lane.admission.take(1)),
+        () => Effect.uninterruptible(turn),
+        () => lane.admission.release(1)
+      )
     )
+    return Effect.uninterruptible(place)
   })

@@ -73,7 +73,7 @@ export const run = <B, E, R>(
               if (!transaction.stale) {
                 return resultOf(yield* Conclusion.failed(session, transaction, placed.failure, "Body"))
               }
-              yield* Conclusion.refuse(transaction)
+              yield* Conclusion.refuse(session, transaction)
               return stale
             }
           }

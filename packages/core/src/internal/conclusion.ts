@@ -63,13 +63,15 @@ const release = (transaction: Driven) =>
  * Back to where the batches began; the offsets of the group stand there, since nothing of this transaction committed.
  * Once: a partition that was rewound since, by whoever repaired the lane, is left alone.
  */
-const rewind = (transaction: Driven) =>
+const rewind = (session: SessionRuntime, { runtime, shares }: Driven) =>
   Effect.forEach(
-    transaction.shares,
-    ({ fetched, ownership, start }) =>
-      transaction.runtime?.ownership.holds(fetched, ownership) === true
-        ? transaction.runtime.rewind({ topic: fetched.topic, partition: fetched.partition }, start)
-        : Effect.void,
+    shares,
+    ({ fetched, ownership, start }) => {
+      if (runtime?.ownership.holds(fetched, ownership) !== true) return Effect.void
+      const { partition, topic } = fetched
+      return Effect.map(runtime.rewind({ topic, partition }, runtime.ownership.resume(fetched, start)), () =>
+        session.laneOf(fetched).lane.nudge())
+    },
     { discard: true }
   )
 
@@ -149,14 +151,14 @@ export const commit = (session: SessionRuntime, transaction: Driven): Effect.Eff
   })
 
 /** Its batch was not ours any more when it was to begin: what is still ours of it is read again. */
-export const refuse = (transaction: Driven): Effect.Effect<void> =>
-  Effect.andThen(rewind(transaction), release(transaction))
+export const refuse = (session: SessionRuntime, transaction: Driven): Effect.Effect<void> =>
+  Effect.andThen(rewind(session, transaction), release(transaction))
 
 /** Interrupted where no request was under way: before it began, or while it waited for the lane to be repaired. */
 export const cutOff = (session: SessionRuntime, transaction: Driven): Effect.Effect<void> =>
   Effect.gen(function*() {
     transaction.over = true
-    yield* refuse(transaction)
+    yield* refuse(session, transaction)
     if (transaction.told) return
     yield* report(session, transaction, (common) => ({
       ...common,
@@ -206,7 +208,7 @@ export const giveUp = (
     if (begun !== undefined && begun.entry.lane.state().status !== "Ready" && why !== "Interrupted") {
       yield* Effect.ignore(settle(session, transaction, begun.entry))
     }
-    yield* refuse(transaction)
+    yield* refuse(session, transaction)
     return abandoned
   })
 
@@ -289,7 +291,7 @@ export const failed = (
       Effect.onInterrupt(() => inDoubt ? unknown("interrupted before it could be resolved") : Effect.void)
     )
     const resolved = lane.resolved.get(transaction.token)
-    yield* refuse(transaction)
+    yield* refuse(session, transaction)
     const clash = fence || error.failure === "Rebalanced" ? yield* runtime?.clash ?? Effect.undefined : undefined
     if (clash !== undefined) return yield* clash
 

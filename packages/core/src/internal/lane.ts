@@ -52,6 +52,8 @@ export interface Lane {
   readonly transactionalIds: ReadonlyArray<string>
   readonly dispatch: (event: Machine.Event) => void
   readonly state: () => Machine.Lane
+  /** Has whoever waits ask again: something beside the lane's own events changed. */
+  readonly nudge: () => void
   /** Suspends until `holds`; asked again at every event of the lane. */
   readonly until: (holds: () => boolean) => Effect.Effect<void>
   /** Suspends while `ask` answers Wait. */
@@ -112,9 +114,13 @@ export const make = (options: Options): Lane => {
   const unresolved = new Map<string, Unresolved>()
   const resolved = new Map<string, Resolution>()
 
+  const nudge = () => {
+    for (const look of Array.from(waiting)) look()
+  }
+
   const dispatch = (event: Machine.Event) => {
     state = Machine.step(state, event)
-    for (const look of Array.from(waiting)) look()
+    nudge()
   }
 
   const answered = <A>(ask: () => A | undefined): Effect.Effect<A> =>
@@ -217,6 +223,7 @@ export const make = (options: Options): Lane => {
     transactionalIds,
     dispatch,
     state: () => state,
+    nudge,
     until: (holds) => Effect.asVoid(answered(() => holds() ? true : undefined)),
     leave,
     idle: Effect.asVoid(answered(() => state.open.length === 0 ? true : undefined)),

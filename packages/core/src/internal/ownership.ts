@@ -9,7 +9,10 @@ interface Owned {
   /** Raised at every assignment and every rewind; never used twice. */
   ownership: number
   revoking: boolean
+  /** Where the next batch has to begin. */
   position: Offset
+  /** Where the last batch ended whose transaction began. */
+  begun: Offset
 }
 
 export interface Ownership {
@@ -19,6 +22,8 @@ export interface Ownership {
   readonly drop: (tp: TopicPartition) => void
   /** Moves the position back and makes every batch delivered before stale. */
   readonly rewind: (tp: TopicPartition, position: Offset) => void
+  /** Where to go back to when a batch that began at `start` is given up: not past one before it that has not begun. */
+  readonly resume: (tp: TopicPartition, start: Offset) => Offset
   /** Hands out a range: answers the ownership it is delivered under; undefined when not ours, or not where we stand. */
   readonly deliver: (
     tp: TopicPartition,
@@ -29,6 +34,9 @@ export interface Ownership {
   readonly holds: (tp: TopicPartition, ownership: number) => boolean
   /** `holds`, and not being given away: a transaction may begin. */
   readonly mayBegin: (tp: TopicPartition, ownership: number) => boolean
+  /** Every batch before the one at `start` has begun: later offsets must not be committed first. */
+  readonly isNext: (tp: TopicPartition, start: Offset) => boolean
+  readonly begin: (tp: TopicPartition, next: Offset) => void
   readonly owns: (tp: TopicPartition) => boolean
   /** Where the next batch has to begin. */
   readonly position: (tp: TopicPartition) => Offset | undefined
@@ -40,7 +48,7 @@ export const make = (): Ownership => {
   let last = 0
   return {
     assign: (tp, position) => {
-      owned.set(format(tp), { tp, ownership: ++last, revoking: false, position })
+      owned.set(format(tp), { tp, ownership: ++last, revoking: false, position, begun: position })
     },
     revoking: (tp) => {
       const entry = owned.get(format(tp))
@@ -54,6 +62,11 @@ export const make = (): Ownership => {
       if (entry === undefined) return
       entry.ownership = ++last
       entry.position = position
+      entry.begun = position
+    },
+    resume: (tp, start) => {
+      const begun = owned.get(format(tp))?.begun
+      return begun !== undefined && begun < start ? begun : start
     },
     deliver: (tp, start, next) => {
       const entry = owned.get(format(tp))
@@ -65,6 +78,11 @@ export const make = (): Ownership => {
     mayBegin: (tp, ownership) => {
       const entry = owned.get(format(tp))
       return entry !== undefined && entry.ownership === ownership && !entry.revoking
+    },
+    isNext: (tp, start) => owned.get(format(tp))?.begun === start,
+    begin: (tp, next) => {
+      const entry = owned.get(format(tp))
+      if (entry !== undefined) entry.begun = next
     },
     owns: (tp) => owned.has(format(tp)),
     position: (tp) => owned.get(format(tp))?.position,

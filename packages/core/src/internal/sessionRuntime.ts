@@ -151,12 +151,17 @@ export const make = Effect.fnUntraced(function*(
         )
       }),
     settle: (partitions) =>
-      Effect.forEach(lanesOf(partitions), (entry) => entry.lane.until(() => openOn(entry, partitions).length === 0), {
-        discard: true
-      }),
+      Effect.forEach(lanesOf(partitions), (entry) => {
+        // Whoever waits for its turn behind a batch of these learns that it is stale.
+        entry.lane.nudge()
+        return entry.lane.until(() => openOn(entry, partitions).length === 0)
+      }, { discard: true }),
     abandon: (partitions, reason, description) =>
       Effect.forEach(
-        lanesOf(partitions).flatMap((entry) => openOn(entry, partitions)),
+        lanesOf(partitions).flatMap((entry) => {
+          entry.lane.nudge()
+          return openOn(entry, partitions)
+        }),
         (transaction) => transaction.abandon(reason, description),
         { discard: true }
       ),

@@ -234,3 +234,58 @@ describe("an interrupt", () => {
     )
   }
 })
+
+describe("batches of one partition that a program enlists side by side", () => {
+  const byHand = (body: (value: string) => Effect.Effect<void, string>) =>
+    Effect.gen(function*() {
+      const { kafka, layer, outcomes } = setUp({
+        kafka: { fencing: "group", openTransactions: 2, partitions: 1 },
+        consumer: { maxRecords: 1 }
+      })
+      kafka.put("in", 0, ["a", "b", "c"])
+      const fiber = yield* CommittedConsumer.batches(Input).pipe(
+        Stream.mapEffect(
+          (batch) =>
+            Transaction.consumed(batch).pipe(
+              Effect.andThen(body(batch.records[0]?.value ?? "")),
+              Effect.andThen(Transaction.emit(Output, copied(batch.records))),
+              withTransaction,
+              Effect.ignore
+            ),
+          { concurrency: 4, unordered: true }
+        ),
+        Stream.runDrain,
+        Effect.provide(layer),
+        Effect.forkChild
+      )
+      yield* until(() => kafka.offset("g", in0) === 3n)
+      yield* Fiber.interrupt(fiber)
+      return { values: kafka.values("out"), outcomes }
+    })
+
+  it.effect("begin in the order of the batches, whichever body is done first", () =>
+    Effect.gen(function*() {
+      let slow = true
+      const { values } = yield* byHand((value) =>
+        Effect.suspend(() =>
+          value === "a" && slow ? Effect.andThen(Effect.sync(() => (slow = false)), idle) : Effect.void
+        )
+      )
+      assert.deepStrictEqual(values, ["a", "b", "c"])
+    }), { timeout: 2_000 })
+
+  it.effect("are all read again when the first one fails, and when the second one does", () =>
+    Effect.gen(function*() {
+      for (const bad of ["a", "b"]) {
+        let failed = false
+        const { values } = yield* byHand((value) =>
+          Effect.suspend(() => {
+            if (value !== bad || failed) return value === "a" ? idle : Effect.void
+            failed = true
+            return Effect.fail("no")
+          })
+        )
+        assert.deepStrictEqual(values, ["a", "b", "c"])
+      }
+    }), { timeout: 2_000 })
+})
