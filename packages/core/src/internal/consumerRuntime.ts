@@ -197,11 +197,22 @@ export const make = Effect.fnUntraced(function*(
     return positions
   })
 
+  const abandon = (partitions: ReadonlyArray<TopicPartition>) =>
+    Effect.suspend(() => {
+      for (const tp of partitions) ownership.drop(tp)
+      return session === undefined
+        ? Effect.void
+        : session.abandon(partitions, "Rebalanced", "its partition is not ours any more")
+    })
+
   const onRevoking = Effect.fnUntraced(function*(partitions: ReadonlyArray<TopicPartition>) {
     for (const tp of partitions) ownership.revoking(tp)
     yield* Effect.logInfo("giving partitions back", { groupId, partitions: partitions.map(format) })
-    if (session !== undefined) yield* session.settle(partitions)
-    yield* giveBack(partitions)
+    // A driver that stops waiting has lost them: an open transaction must find its partitions gone.
+    const settled = session === undefined
+      ? Effect.void
+      : Effect.onInterrupt(session.settle(partitions), () => abandon(partitions))
+    yield* Effect.ensuring(settled, giveBack(partitions))
   })
 
   const onLost = Effect.fnUntraced(function*(partitions: ReadonlyArray<TopicPartition>) {
@@ -209,8 +220,7 @@ export const make = Effect.fnUntraced(function*(
       groupId,
       partitions: partitions.map(format)
     })
-    for (const tp of partitions) ownership.drop(tp)
-    if (session !== undefined) yield* session.abandon(partitions, "Rebalanced", "its partition is not ours any more")
+    yield* abandon(partitions)
     yield* giveBack(partitions)
     if (session !== undefined) yield* watchForClash
   })

@@ -28,6 +28,36 @@ describe("a rebalance", () => {
       yield* Fiber.interrupt(fiber)
     }))
 
+  it.effect("that does not wait for us any more takes the partitions all the same: nothing of theirs commits", () =>
+    Effect.gen(function*() {
+      const { kafka, layer, outcomes } = setUp({ kafka: { fencing: "group", partitions: 1 } })
+      const started = kafka.deferred()
+      const gate = kafka.deferred()
+      kafka.put("in", 0, ["a"])
+      const fiber = yield* CommittedConsumer.batches(Input).pipe(
+        transactionally((batch) =>
+          Transaction.emit(Output, copied(batch.records)).pipe(
+            Effect.andThen(Deferred.succeed(started, undefined)),
+            Effect.andThen(Effect.uninterruptible(Deferred.await(gate)))
+          )
+        ),
+        Stream.runDrain,
+        Effect.provide(layer),
+        Effect.forkChild
+      )
+      yield* Deferred.await(started)
+      const revoking = yield* Effect.forkChild(kafka.member().options.onRevoking([{ topic: "in", partition: 0 }]), {
+        startImmediately: true
+      })
+      yield* Fiber.interrupt(revoking)
+      yield* Deferred.succeed(gate, undefined)
+      yield* until(() => outcomes.length > 0)
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(outcomes[0]?._tag === "Aborted" && outcomes[0].reason === "Rebalanced")
+      assert.strictEqual(kafka.count("commit"), 0)
+      assert.isUndefined(kafka.offset("g", { topic: "in", partition: 0 }))
+    }))
+
   it.effect("R6: partitions that are lost do not cut off the transaction of others", () =>
     Effect.gen(function*() {
       const { kafka, layer, outcomes } = setUp({ kafka: { fencing: "group", partitions: 2 } })
