@@ -12,23 +12,32 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { makeDriver } from "./driver.ts"
-import type { ClientOptions } from "./options.ts"
+import { type ClientOptions, defaultConnectionTimeout } from "./options.ts"
+import { makeSasl, type Sasl } from "./security/Sasl.ts"
 import { openTcp } from "./transport/Tcp.ts"
 import { openTls, type TlsOptions } from "./transport/Tls.ts"
 
 export interface Options extends ClientOptions {
   /** TLS: `true`, or the options of `node:tls`' `connect`. Plain text when left out. */
   readonly ssl?: boolean | TlsOptions | undefined
+  /** Credentials for a listener with SASL. With PLAIN the password goes to the broker: use it over TLS. */
+  readonly sasl?: Sasl | undefined
 }
 
+export type { Sasl, TlsOptions }
+
 /**
- * A driver whose connections live in the scope. Fails with `Unavailable` when no broker answers in time, `Misconfigured`
- * for brokers too old or a certificate that is not trusted.
+ * A driver whose connections live in the scope. Fails with `Unavailable` when no broker answers in time, `Unauthorized`
+ * for wrong credentials, `Misconfigured` for brokers too old or a certificate that is not trusted.
  */
 export const make = (options: Options): Effect.Effect<Driver.Driver["Service"], Driver.DriverError, Scope.Scope> => {
-  const { ssl } = options
+  const { sasl, ssl } = options
   const open = ssl === undefined || ssl === false ? openTcp : openTls(ssl === true ? {} : ssl)
-  return makeDriver({ open }, { ...options, codecs: options.codecs ?? codecs })
+  return makeDriver(
+    { open },
+    { ...options, codecs: options.codecs ?? codecs },
+    sasl === undefined ? undefined : makeSasl(sasl, options.connectionTimeout ?? defaultConnectionTimeout)
+  )
 }
 
 /** The `Driver` service over this client. */

@@ -2,15 +2,16 @@
  * The driver over whatever transport it is given.
  */
 import { Driver } from "@exactly-once/core"
-import { Codecs } from "@exactly-once/protocol"
+import { Apis, Codecs } from "@exactly-once/protocol"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { makeAdmin } from "./admin.ts"
 import { makeConsumer } from "./consumer/consumer.ts"
 import { makeCluster } from "./network/Cluster.ts"
 import { makeEnvironment } from "./network/environment.ts"
-import { toDriverError } from "./network/failure.ts"
-import { type ClientOptions, parseBootstrap } from "./options.ts"
+import { type Failure, toDriverError } from "./network/failure.ts"
+import type { Authenticate } from "./network/open.ts"
+import { type ClientOptions, defaultConnectionTimeout, parseBootstrap } from "./options.ts"
 import { makeIdempotentProducer } from "./producer/idempotentProducer.ts"
 import {
   compressionTypes,
@@ -40,7 +41,8 @@ const compressionsOf = (codecs: Codecs.Codecs): ReadonlyArray<Driver.Compression
 
 export const makeDriver = (
   transport: Transport["Service"],
-  options: ClientOptions
+  options: ClientOptions,
+  authenticate?: Authenticate
 ): Effect.Effect<Driver.Driver["Service"], Driver.DriverError, Scope.Scope> =>
   Effect.gen(function*() {
     const codecs = options.codecs ?? Codecs.plain
@@ -50,13 +52,28 @@ export const makeDriver = (
       environment: yield* makeEnvironment,
       bootstrap: yield* parseBootstrap(options.bootstrap),
       clientId: options.clientId ?? "exactly-once",
-      connectionTimeout: options.connectionTimeout ?? 3_000,
+      connectionTimeout: options.connectionTimeout ?? defaultConnectionTimeout,
       requestTimeout: options.requestTimeout ?? 30_000,
       maxInFlight,
       maxFrameBytes,
-      authenticate: undefined
+      authenticate
     })
-    yield* Effect.mapError(cluster.any("main"), (failure) => toDriverError("connect", failure, "read"))
+    // Anybody may ask for versions. A question about no topic shows whether this client is let in.
+    yield* cluster.any("main").pipe(
+      Effect.flatMap((to) =>
+        Effect.mapError(
+          cluster.ask(to, Apis.Metadata, { topics: [], allowAutoTopicCreation: false }),
+          (failure): Failure =>
+            failure.code !== undefined ? failure : {
+              ...failure,
+              cause: new Error("the broker ended the connection. Does the listener expect sasl or ssl options?", {
+                cause: failure.cause
+              })
+            }
+        )
+      ),
+      Effect.mapError((failure) => toDriverError("connect", failure, "read"))
+    )
 
     let producers = 0
     const producerConnections = Math.max(1, options.producerConnections ?? 4)

@@ -35,6 +35,8 @@ export interface ClientOptions {
   readonly codecs?: Codecs.Codecs | undefined
 }
 
+export const defaultConnectionTimeout = 3_000
+
 const pattern = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/
 
 const refuse = (description: string) =>

@@ -96,8 +96,8 @@ export const makeCluster = (options: ClusterOptions): Effect.Effect<Cluster, nev
     const usable = (slot: Slot | undefined): Connection | undefined => {
       const connection = slot?.connection
       if (connection?.isOpen !== true) return undefined
-      if (connection.idleMs <= maxIdleMs) return connection
-      connection.close(new Error("the connection was idle"))
+      if (!connection.isSpent(maxIdleMs)) return connection
+      connection.close(new Error("the connection was spent"))
       return undefined
     }
 

@@ -47,6 +47,8 @@ export class Connection {
   private alarm: { readonly at: number; readonly cancel: () => void } | undefined
   /** API versions of the broker by key. */
   versions: ReadonlyMap<number, Range> = new Map()
+  /** When the broker is about to end it, in milliseconds since 1970: what is asked later should go elsewhere. */
+  expiresAt = Number.POSITIVE_INFINITY
 
   constructor(options: ConnectionOptions) {
     this.options = options
@@ -58,9 +60,10 @@ export class Connection {
     return !this.isEnded
   }
 
-  /** Milliseconds since the last request, while none waits for an answer; 0 otherwise. */
-  get idleMs(): number {
-    return this.inFlight.length > 0 ? 0 : this.options.environment.now() - this.lastUse
+  /** Nothing waits here and its time is over, or nobody has used it for so long that the broker may be closing it. */
+  isSpent(maxIdleMs: number): boolean {
+    const now = this.options.environment.now()
+    return this.inFlight.length === 0 && (now >= this.expiresAt || now - this.lastUse > maxIdleMs)
   }
 
   /** The version in which a request would go out; `undefined` when the broker speaks none that we do. */

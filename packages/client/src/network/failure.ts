@@ -66,6 +66,7 @@ const hints: Readonly<Record<number, string>> = {
   35: "the brokers are too old for this client, which needs Kafka 3.1 or newer",
   50: "the transaction timeout is larger than the broker's transaction.max.timeout.ms",
   53: "the principal needs Write and Describe on this transactional.id",
+  58: "the broker refused the user name or the password; check the sasl options",
   76: "the broker does not accept this compression type",
   87: "the broker refused the record (a compacted topic takes no null key)",
   100: "the topic was deleted, or deleted and made anew"
@@ -102,6 +103,8 @@ const settingOf = ({ cause, code }: Failure): string | undefined =>
     ? "ssl"
     : code === 35
     ? "bootstrap"
+    : code === 34 || code === 58
+    ? "sasl"
     : undefined
 
 /** `read`: the request changes nothing, so that a lost answer is only a missing one. */

@@ -9,8 +9,11 @@ import type { Environment } from "./environment.ts"
 import { answered, type Failure, Refused, unanswered } from "./failure.ts"
 import { missing } from "./versions.ts"
 
-/** Introduces this client on a fresh connection, before anything but ApiVersions was said: SASL has its place here. */
-export type Authenticate = (connection: Connection, address: Address) => Effect.Effect<void, Failure>
+/**
+ * Introduces this client on a fresh connection, before anything but ApiVersions was said. Answers the milliseconds for which
+ * the broker keeps the connection (KIP-368), 0 when it does not end it.
+ */
+export type Authenticate = (connection: Connection) => Effect.Effect<number, Failure>
 
 export interface OpenOptions {
   readonly transport: Transport["Service"]
@@ -31,8 +34,11 @@ export interface Opened {
 
 const unsupportedVersion = 35
 
+/** The part of a session's life after which another connection takes its place. */
+const renewAfter = 0.8
+
 /** One request, one answer; an interruption leaves the answer unread. */
-const exchange = <O>(
+export const exchange = <O>(
   ask: (onAnswer: (body: O) => void, onFailure: (failure: Failure) => void) => void
 ): Effect.Effect<O, Failure> =>
   Effect.callback<O, Failure>((resume) =>
@@ -102,7 +108,11 @@ export const open = (
     const opened = new Connection({ channel, environment, clientId, maxInFlight, maxFrameBytes })
     link.connection = opened
     const features = yield* introduce(options, opened).pipe(
-      Effect.tap(() => options.authenticate?.(opened, address) ?? Effect.void),
+      Effect.tap(() =>
+        Effect.map(options.authenticate?.(opened) ?? Effect.succeed(0), (lifetimeMs) => {
+          if (lifetimeMs > 0) opened.expiresAt = environment.now() + lifetimeMs * renewAfter
+        })
+      ),
       // Whatever was said so far changes nothing at the broker.
       Effect.mapError((failure): Failure => ({ ...failure, sent: false })),
       Effect.onExit((exit) =>

@@ -233,7 +233,9 @@ export class Sender {
             const leads = cluster.known(partition.topic)?.leaders[partition.index] === node
             const [oldest] = partition.ready
             if (!leads || oldest === undefined) continue
-            if (this.isLate(oldest)) this.fail(failure)
+            const hopeless = failure.cause instanceof Refused ||
+              (failure.code !== undefined && !Codes.again.has(failure.code))
+            if (hopeless || this.isLate(oldest)) this.fail(failure)
             else this.recover(partition, failure)
           }
         }
