@@ -57,7 +57,12 @@ export const run = <B, E, R>(
 ): Effect.Effect<Result<B>, E | Failure, Exclude<R, Transaction>> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      if (Option.isSome(yield* Effect.serviceOption(Transaction))) return yield* nested
+      const around = yield* Effect.serviceOption(Transaction)
+      const outer = Option.isSome(around) ? OpenTransaction.openBehind(around.value) : undefined
+      if (outer !== undefined) {
+        outer.misuse ??= nested
+        return yield* nested
+      }
       const transaction = OpenTransaction.make(session, {
         token: session.makeToken(),
         restore,

@@ -35,7 +35,7 @@ export interface Holder {
  * The token tells. When it is absent, an offset that has not moved proves that nothing committed; one that has moved is
  * another owner's, who may have begun before our transaction or after it.
  */
-export const resolution = ({ start, token }: Unresolved, found: CommittedOffset | undefined): Resolution => {
+const resolution = ({ start, token }: Unresolved, found: CommittedOffset | undefined): Resolution => {
   if (found?.metadata === token) return "Committed"
   return start === undefined || found === undefined || found.offset <= start ? "NotCommitted" : "Overwritten"
 }

@@ -268,8 +268,16 @@ export const make = (
   return self
 }
 
-/** What the body sees. */
-export const service = (session: SessionRuntime, transaction: Driven, deadline: number) => ({
+/** Which transaction a service speaks for, without showing it to the body. */
+const behind = new WeakMap<object, Driven>()
+
+/** The transaction whose body runs with this service, while it runs. */
+export const openBehind = (service: object): Driven | undefined => {
+  const found = behind.get(service)
+  return found?.open === true ? found : undefined
+}
+
+const shapeOf = (session: SessionRuntime, transaction: Driven, deadline: number) => ({
   transactionalId: transaction.begun?.transactionalId ?? session.settings.transactionalIdPrefix,
   emit: <K, V>(
     topic: Topic.Topic<string, K, V>,
@@ -280,3 +288,10 @@ export const service = (session: SessionRuntime, transaction: Driven, deadline: 
   remaining: Effect.map(session.now, (now) => Duration.millis(Math.max(0, deadline - now))),
   deadline
 })
+
+/** What the body sees. */
+export const service = (session: SessionRuntime, transaction: Driven, deadline: number) => {
+  const shape = shapeOf(session, transaction, deadline)
+  behind.set(shape, transaction)
+  return shape
+}

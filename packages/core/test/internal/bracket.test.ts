@@ -112,6 +112,40 @@ describe("batches that must not share a transaction", () => {
     }))
 })
 
+describe("R11: nesting hidden behind provide", () => {
+  it.effect("that a body swallows aborts the outer transaction", () =>
+    Effect.gen(function*() {
+      const { kafka, session } = setUp()
+      const layer = session.pipe(Layer.provide(kafka.layer))
+      const emit = (value: string) => Transaction.emit(Output, [{ key: "k", value, partition: 0 }])
+      const program = withTransaction(
+        Effect.andThen(emit("outer"), Effect.ignore(Effect.provide(withTransaction(emit("inner")), layer)))
+      )
+      const error = yield* Effect.flip(Effect.provide(program, layer))
+      assert.instanceOf(error, TransactionError.TransactionMisuse)
+      assert.strictEqual(error.reason, "Nested")
+      assert.deepStrictEqual(kafka.values("out"), [])
+    }))
+
+  it.effect("a fiber whose body has ended may run a transaction of its own", () =>
+    Effect.gen(function*() {
+      const { kafka, session } = setUp()
+      const layer = session.pipe(Layer.provide(kafka.layer))
+      const gate = kafka.deferred()
+      const own = Effect.provide(
+        withTransaction(Transaction.emit(Output, [{ key: "k", value: "own", partition: 0 }])),
+        layer
+      )
+      const program = Effect.gen(function*() {
+        const fiber = yield* withTransaction(Effect.forkDetach(Effect.andThen(Deferred.await(gate), own)))
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.join(fiber)
+      })
+      yield* Effect.provide(program, layer)
+      assert.deepStrictEqual(kafka.values("out"), ["own"])
+    }))
+})
+
 describe("a fiber that outlives its body", () => {
   it.effect("does not begin a transaction that nobody ends", () =>
     Effect.gen(function*() {
