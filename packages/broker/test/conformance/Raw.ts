@@ -18,9 +18,12 @@ export interface Commit {
 
 export class Raw {
   readonly client: RawClient
+  /** Coordinators' epochs are counted from here: a Kafka that was once slow to heartbeat is not at 0. */
+  readonly firstCoordinatorEpoch: number
 
-  constructor(client: RawClient) {
+  constructor(client: RawClient, firstCoordinatorEpoch: number) {
     this.client = client
+    this.firstCoordinatorEpoch = firstCoordinatorEpoch
   }
 
   close(): Promise<void> {
@@ -52,9 +55,13 @@ export class Raw {
     return answer.topics[0]!.errorCode
   }
 
+  async deleteTopics(topicNames: ReadonlyArray<string>): Promise<ReadonlyArray<number>> {
+    const answer = await this.client.call(Apis.DeleteTopics, 5, { topicNames, timeoutMs: 10_000 })
+    return answer.responses.map(({ errorCode }) => errorCode)
+  }
+
   async deleteTopic(name: string): Promise<number> {
-    const answer = await this.client.call(Apis.DeleteTopics, 5, { topicNames: [name], timeoutMs: 10_000 })
-    return answer.responses[0]!.errorCode
+    return (await this.deleteTopics([name]))[0]!
   }
 
   /** Settings of a group, as Kafka has them. */
@@ -265,6 +272,10 @@ export class Raw {
     )
   }
 
+  private sinceFirst(coordinatorEpoch: number): number {
+    return coordinatorEpoch < 0 ? coordinatorEpoch : coordinatorEpoch - this.firstCoordinatorEpoch
+  }
+
   /** Every batch of a partition, markers included, one line each. */
   async log(topic: string, partition = 0): Promise<ReadonlyArray<string>> {
     const { records } = await this.fetch({ topic, partition, committed: false })
@@ -277,7 +288,7 @@ export class Raw {
       const { coordinatorEpoch, type } = ControlRecord.decode(batch)
       return `${at} attributes ${batch.attributes} ${
         type === ControlRecord.COMMIT ? "commit" : "abort"
-      } by coordinator ${coordinatorEpoch}`
+      } by coordinator ${this.sinceFirst(coordinatorEpoch)}`
     })
   }
 
@@ -385,7 +396,7 @@ export class Raw {
     return found.activeProducers.toSorted((a, b) => Number(a.producerId - b.producerId)).map((it) => ({
       epoch: it.producerEpoch,
       lastSequence: it.lastSequence,
-      coordinatorEpoch: it.coordinatorEpoch,
+      coordinatorEpoch: this.sinceFirst(it.coordinatorEpoch),
       transactionStart: Number(it.currentTxnStartOffset)
     }))
   }

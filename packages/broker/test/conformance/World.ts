@@ -38,6 +38,8 @@ export interface Ending {
   readonly held: string
 }
 
+const names = (prefix: string) => ({ id: `${prefix}.id`, group: `${prefix}.group` })
+
 export class World {
   readonly raw: Raw
   readonly transactionVersion: TransactionVersion
@@ -46,24 +48,29 @@ export class World {
   readonly group: string
   private readonly options: WorldOptions
   private readonly connections: Array<Raw> = []
+  /** What Kafka is to be rid of afterwards. */
+  private readonly topics: Array<string> = []
 
   private constructor(options: WorldOptions, raw: Raw) {
     this.options = options
     this.raw = raw
     this.connections.push(raw)
     this.transactionVersion = options.transactionVersion
-    this.id = this.name("id")
-    this.group = this.name("group")
+    this.id = names(options.prefix).id
+    this.group = names(options.prefix).group
   }
 
   static async open(options: WorldOptions): Promise<World> {
-    const raw = new Raw(await RawClient.open(options.address))
-    const world = new World(options, raw)
-    await raw.findCoordinators(world.id, world.group)
-    return world
+    const client = await RawClient.open(options.address)
+    const { id, group } = names(options.prefix)
+    await new Raw(client, 0).findCoordinators(id, group)
+    const { topics } = await client.call(Apis.Metadata, 12, { topics: [{ name: "__transaction_state" }] })
+    const epochs = topics[0]?.partitions.map(({ leaderEpoch }) => leaderEpoch) ?? []
+    return new World(options, new Raw(client, Math.max(0, ...epochs)))
   }
 
   async close(): Promise<void> {
+    if (this.topics.length > 0) await this.raw.deleteTopics(this.topics)
     await Promise.all(this.connections.map((it) => it.close()))
   }
 
@@ -77,7 +84,7 @@ export class World {
 
   /** Another connection, for what waits for its answer. */
   async connect(clientId = "raw"): Promise<Raw> {
-    const raw = new Raw(await RawClient.open(this.options.address, clientId))
+    const raw = new Raw(await RawClient.open(this.options.address, clientId), this.raw.firstCoordinatorEpoch)
     this.connections.push(raw)
     return raw
   }
@@ -85,8 +92,11 @@ export class World {
   /** Creates a topic and waits until it can be used. */
   async topic(partitions = 1, config: Readonly<Record<string, string>> = {}, short = "t"): Promise<string> {
     const name = this.name(short)
-    const error = await this.raw.createTopic(name, partitions, config)
+    let error = 0
+    // A Kafka that was too busy to heartbeat has no node for a while that could hold a replica.
+    await this.until(async () => (error = await this.raw.createTopic(name, partitions, config)) !== 38)
     if (error !== 0) throw new Error(`no topic ${name}: ${error}`)
+    if (!this.isEmbedded) this.topics.push(name)
     await this.ready(name)
     return name
   }

@@ -3,7 +3,7 @@ import { assert, it } from "vitest"
 import { describeLive, liveBootstrap, liveKafka } from "../../../../scripts/vitest/live.ts"
 import { cases } from "./cases/index.ts"
 import { runCase, runsAlone } from "./run.ts"
-import { type Answer, type Case, expected } from "./suite.ts"
+import { type Case, expected, plain } from "./suite.ts"
 
 // Kafka verifies batches of several producers in one request, and answers all of them as the oldest client among them understands; a case
 // that another one disturbed so is asked again.
@@ -11,8 +11,6 @@ const again = { retry: 3 }
 
 let asked = 0
 const run = Math.random().toString(36).slice(2, 8)
-
-const plain = (answer: Answer): Answer => answer === undefined ? null : JSON.parse(JSON.stringify(answer)) as Answer
 
 const check = (it: Case) => async () => {
   const [address, ...others] = liveBootstrap()

@@ -1,36 +1,12 @@
 /** Every case against the embedded broker, with transaction.version 1 and 2, each in a broker of its own. */
-import { Broker } from "@exactly-once/broker"
-import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "vitest"
-import { EXHAUSTION } from "./cases/exhaustion.ts"
 import { cases } from "./cases/index.ts"
 import { differences } from "./differences.ts"
-import { runCase } from "./run.ts"
-import { allMeasured, type Answer, type Case, expected, type TransactionVersion } from "./suite.ts"
+import { inEmbedded } from "./embedded.ts"
+import { allMeasured, type Case, expected, plain } from "./suite.ts"
 
 const differenceOf = (it: Case) => differences.find(({ name, section }) => section === it.section && name === it.name)
-
-const ask = (it: Case, transactionVersion: TransactionVersion): Promise<Answer> =>
-  Effect.runPromise(Effect.scoped(Effect.gen(function*() {
-    const broker = yield* Broker.make({
-      transactionVersion,
-      autoCreateTopics: false,
-      internalPartitions: 5,
-      groups: { minSessionTimeout: 1_000, consumerAssignmentInterval: 50 },
-      // What a case needs a minute for with Kafka.
-      ...(it.section === EXHAUSTION ? { firstEpoch: 32_700 } : {})
-    })
-    const [address] = broker.addresses
-    const answer = yield* Effect.promise(() =>
-      runCase(it, { address: address ?? "", transactionVersion, broker, prefix: "case" })
-    )
-    assert.deepStrictEqual(yield* broker.defects, [])
-    return answer
-  })))
-
-/** As it would come back from a file. */
-const plain = (answer: Answer): Answer => answer === undefined ? null : JSON.parse(JSON.stringify(answer)) as Answer
 
 for (const version of [1, 2] as const) {
   describe(`${cases.length} cases as Kafka 4.3.1 answers them, transaction.version ${version}`, () => {
@@ -39,7 +15,7 @@ for (const version of [1, 2] as const) {
         for (const each of cases.filter((it) => it.section === section)) {
           it(each.name, async () => {
             const difference = differenceOf(each)
-            const answer = plain(await ask(each, version))
+            const answer = plain(await inEmbedded(each, version))
             assert.deepStrictEqual(answer, difference === undefined ? expected(each, version) : difference.embedded)
           })
         }

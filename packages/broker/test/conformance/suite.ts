@@ -1,6 +1,6 @@
 /**
  * The conformance suite: what a client asks, and what Kafka 4.3.1 answered. The answers were measured and are kept in `measured`, a file for
- * each section (`record.ts` writes them); the embedded broker has to give the same ones, and a live run shows that Kafka still does.
+ * each section (`record.main.ts` writes them); the embedded broker has to give the same ones, and a live run shows that Kafka still does.
  */
 import { readFileSync } from "node:fs"
 import type { World } from "./World.ts"
@@ -37,8 +37,14 @@ export const section = (title: string, body: (check: Check) => void): ReadonlyAr
   return cases
 }
 
+/** Where the answers of a section are kept. */
 export const fileOf = (section: string): URL =>
   new URL(`./measured/${section.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.json`, import.meta.url)
+
+/** An answer as it comes back from a file. */
+export const plain = (answer: Answer): Answer =>
+  // What JSON.parse gives for a text that was made of an Answer is one.
+  answer === undefined ? null : JSON.parse(JSON.stringify(answer)) as Answer
 
 const files = new Map<string, Measured>()
 
@@ -46,6 +52,7 @@ const files = new Map<string, Measured>()
 const measured = (section: string): Measured => {
   let found = files.get(section)
   if (found === undefined) {
+    // The file is written by record.main.ts and nothing else.
     found = JSON.parse(readFileSync(fileOf(section), "utf8")) as Measured
     files.set(section, found)
   }

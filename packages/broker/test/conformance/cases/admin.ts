@@ -54,7 +54,7 @@ const writeMarker = async (
       producerId: producer.producerId,
       producerEpoch: producer.epoch,
       transactionResult: options.commit ?? false,
-      coordinatorEpoch: options.coordinatorEpoch ?? 0,
+      coordinatorEpoch: world.raw.firstCoordinatorEpoch + (options.coordinatorEpoch ?? 0),
       topics: [{ name: topic, partitionIndexes: [options.partition ?? 0] }]
     }]
   })

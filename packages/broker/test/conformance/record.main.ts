@@ -1,7 +1,7 @@
 /**
  * Asks two Kafkas, of transaction.version 1 and 2, every case, and writes what they answered to `measured`:
  *
- *     node packages/broker/test/conformance/record.ts <host:port of version 1> <host:port of version 2> [part of a section's name]
+ *     node packages/broker/test/conformance/record.main.ts <host:port of version 1> <host:port of version 2> [part of a section's name]
  *
  * A case is asked until it is answered in the same way twice running. One that never is, is not written but named.
  */
@@ -9,14 +9,12 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { isDeepStrictEqual } from "node:util"
 import { cases } from "./cases/index.ts"
 import { runCase, runsAlone } from "./run.ts"
-import { type Answer, type Case, fileOf, type TransactionVersion } from "./suite.ts"
+import { type Answer, type Case, fileOf, plain, type TransactionVersion } from "./suite.ts"
 
 const AT_ONCE = 4
 const ATTEMPTS = 6
 const [one, two, filter = ""] = process.argv.slice(2)
-if (one === undefined || two === undefined) throw new Error("record.ts <host:port> <host:port> [section]")
-
-const plain = (answer: Answer): Answer => answer === undefined ? null : JSON.parse(JSON.stringify(answer)) as Answer
+if (one === undefined || two === undefined) throw new Error("record.main.ts <host:port> <host:port> [section]")
 
 let asked = 0
 const run = Math.random().toString(36).slice(2, 8)
