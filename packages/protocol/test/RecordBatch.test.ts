@@ -11,7 +11,7 @@ import {
   MalformedBytes,
   RecordBatch,
   type RecordInput,
-  type RecordView,
+  RecordView,
   setBaseOffset,
   setPartitionLeaderEpoch,
   setProducer,
@@ -365,5 +365,31 @@ describe("control batches", () => {
       type: 2,
       coordinatorEpoch: -1
     })
+  })
+})
+
+describe("a record view", () => {
+  it("says where its record starts, so that another view can be pointed at it later", () => {
+    const builder = new BatchBuilder()
+    for (const size of [0, 1, 300]) {
+      builder.append({
+        timestamp: size,
+        key: null,
+        value: new Uint8Array(size).fill(size & 255),
+        headers: [{ key: "size", value: new Uint8Array([size & 255]) }]
+      })
+    }
+    const batch = one(builder.finish())
+    const cursor = batch.cursor()
+    const walked: Array<unknown> = []
+    const later: Array<unknown> = []
+    for (let view = cursor.next(); view !== undefined; view = cursor.next()) {
+      walked.push(plainly(view))
+      const other = new RecordView(batch, view.bytes)
+      other.read(view.start, view.bytes.length)
+      later.push(plainly(other))
+    }
+    assert.strictEqual(walked.length, 3)
+    assert.deepStrictEqual(later, walked)
   })
 })
