@@ -120,12 +120,12 @@ export const runProgram = (
     })
   })
 
-const input = (probe: Probe.Probe, topic: string) =>
+const input = (probe: Probe.Probe, topic: string, perPartition: number) =>
   Effect.forEach(Array.from({ length: PARTITIONS }, (_, partition) => partition), (partition) =>
     probe.produce(
       topic,
       partition,
-      Array.from({ length: PER_PARTITION }, (_, index) => ({
+      Array.from({ length: perPartition }, (_, index) => ({
         key: utf8.encode(`key-${partition}-${index % 5}`),
         value: utf8.encode(`v${partition}-${index}`),
         headers: []
@@ -146,26 +146,46 @@ const leftOpen = (probe: Probe.Probe, topic: string) =>
 
 let runs = 0
 
+export interface RunOptions {
+  /** Records in each of the input's three partitions; 200 unless told. */
+  readonly perPartition?: number
+  /** Goes on for as long as the program runs, given the names that it uses. */
+  readonly during?: (names: Names) => Effect.Effect<never>
+}
+
+export interface Names {
+  readonly topics: ReadonlyArray<string>
+  readonly group: string
+  readonly transactionalId: string
+}
+
 /** What a client's flow saw, with what our own client found afterwards. */
 export const runFlow = async (
   client: Client,
   name: string,
   bootstrap: string,
-  env: Readonly<Record<string, string>> = {}
+  options: RunOptions = {}
 ): Promise<Saw> => {
+  const { during = () => Effect.never, perPartition = PER_PARTITION } = options
   const flow = flows[name]
   if (flow === undefined) throw new Error(`there is no flow ${name}`)
   const command = client.command(await prepare(client.toolchain))
   const scope = `${client.name.replace(/[^a-z0-9]+/gi, "-")}-${name}-${process.pid}-${++runs}`.replace(/^-/, "")
-  const given = { KAFKA_BOOTSTRAP: bootstrap, SCOPE: scope, RECORDS: String(PARTITIONS * PER_PARTITION), ...env }
+  const given = { KAFKA_BOOTSTRAP: bootstrap, SCOPE: scope, RECORDS: String(PARTITIONS * perPartition) }
+  const names = {
+    topics: [`${scope}-in`, `${scope}-out`],
+    group: `${scope}-group`,
+    transactionalId: `${scope}-id`
+  }
   return Effect.runPromise(Effect.scoped(Effect.gen(function*() {
     const probe = yield* Probe.make(bootstrap.split(","))
     yield* probe.createTopic(`${scope}-in`, PARTITIONS)
     yield* probe.createTopic(`${scope}-out`, PARTITIONS)
-    if (flow.input === true) yield* input(probe, `${scope}-in`)
+    if (flow.input === true) yield* input(probe, `${scope}-in`, perPartition)
     const { first } = flow
     if (first !== undefined) yield* Effect.promise(() => runProgram([...command, first], given, 60_000))
-    const { saw } = yield* Effect.promise(() => runProgram([...command, name], given, 90_000))
+    const run = Effect.promise(() => runProgram([...command, name], given, 90_000))
+    const { saw } = yield* Effect.raceFirst(run, during(names))
     const found = flow.check === undefined ? {} : yield* flow.check(probe, scope)
     return { ...saw, ...found, open: yield* leftOpen(probe, `${scope}-out`) }
   })))

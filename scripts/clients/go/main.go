@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"sort"
 	"strconv"
@@ -194,13 +196,21 @@ func session(options ...kgo.Opt) *kgo.GroupTransactSession {
 	return s
 }
 
+func lostConnection(err error) bool {
+	var network net.Error
+	return kerr.IsRetriable(err) || errors.As(err, &network) || errors.Is(err, io.EOF)
+}
+
 // Every third transaction aborts, and its records are read again.
 func copyAll(options ...kgo.Opt) saw {
 	s := session(options...)
 	copied, commits, aborts, attempts := 0, 0, 0, 0
 	for copied < records {
 		fetches := s.PollRecords(ctx, perTransaction)
-		must(fetches.Err())
+		// A lost connection is told of, and dialled again.
+		if err := fetches.Err(); err != nil && !lostConnection(err) {
+			must(err)
+		}
 		if fetches.NumRecords() == 0 {
 			continue
 		}

@@ -105,8 +105,30 @@ def transactions():
     }
 
 
+def retried(action):
+    """Runs an action again for as long as the library says that it may be."""
+    while True:
+        try:
+            return action()
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise
+
+
+def committed(source):
+    """The committed offsets. Only errors of transactions say whether they may be tried again; this one is none."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return source.committed(source.assignment(), 30)
+        except KafkaException as error:
+            if error.args[0].fatal() or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
 def rewind(source):
-    for partition in source.committed(source.assignment(), 30):
+    for partition in committed(source):
         offset = partition.offset if partition.offset >= 0 else BEGINNING
         source.seek(TopicPartition(partition.topic, partition.partition, offset))
 
@@ -114,7 +136,7 @@ def rewind(source):
 def copy(protocol="classic"):
     """Every third transaction aborts, and its records are read again."""
     client = producer(ID)
-    client.init_transactions(30)
+    retried(lambda: client.init_transactions(30))
     source = consumer(GROUP, protocol)
     source.subscribe([IN])
     copied = commits = aborts = attempts = 0
@@ -126,15 +148,20 @@ def copy(protocol="classic"):
         client.begin_transaction()
         for message in messages:
             client.produce(OUT, message.value().upper(), message.key())
-        client.send_offsets_to_transaction(source.position(source.assignment()), source.consumer_group_metadata(), 30)
-        if attempts % 3 == 0:
-            client.abort_transaction(30)
-            rewind(source)
-            aborts += 1
-        else:
-            client.commit_transaction(30)
-            copied += len(messages)
-            commits += 1
+        offsets, metadata = source.position(source.assignment()), source.consumer_group_metadata()
+        try:
+            retried(lambda: client.send_offsets_to_transaction(offsets, metadata, 30))
+            if attempts % 3 != 0:
+                retried(lambda: client.commit_transaction(30))
+                copied += len(messages)
+                commits += 1
+                continue
+        except KafkaException as error:
+            if error.args[0].fatal() or not error.args[0].txn_requires_abort():
+                raise
+        retried(lambda: client.abort_transaction(30))
+        rewind(source)
+        aborts += 1
     source.close()
     return {"copied": copied, "aborted": aborts > 0, "committed": commits > 0}
 

@@ -43,9 +43,21 @@ def consume(consumer, seconds):
     return [message for message in consumer.consume(50, seconds) if message.error() is None]
 
 
+def committed(consumer):
+    """The committed offsets. Only errors of transactions say whether they may be tried again; this one is none."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return consumer.committed(consumer.assignment(), 30)
+        except KafkaException as error:
+            if error.args[0].fatal() or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
 def rewind(consumer):
     """Back to what is committed: the records of an aborted transaction are read again."""
-    for partition in retried(lambda: consumer.committed(consumer.assignment(), 30)):
+    for partition in committed(consumer):
         offset = partition.offset if partition.offset >= 0 else -2
         consumer.seek(TopicPartition(partition.topic, partition.partition, offset))
 
