@@ -3,7 +3,7 @@
  * embedded broker fails it, the broker is wrong; where both do, it is the client, or the flow.
  */
 import { assert, describe, it } from "vitest"
-import { type Client, franzGo, java, librdkafka, streams } from "../../../../scripts/clients/clients.ts"
+import { type Client, franzGo, java, streams } from "../../../../scripts/clients/clients.ts"
 import { expected } from "../../../../scripts/clients/expected.ts"
 import { type Names, runFlow } from "../../../../scripts/clients/run.ts"
 import { missing, prepare } from "../../../../scripts/clients/toolchains.ts"
@@ -16,9 +16,10 @@ const { transactionVersion } = liveKafka
 /**
  * The flows that lose and repeat nothing in a cluster that is not at rest either. Kafka Streams is given more time between
  * two events: a group's sessions start anew with each move of its coordinator, so that a dead member would never leave.
+ * librdkafka 2.16.0 is left out: an AddOffsetsToTxn that it has to send while the coordinator is away may be put up for a
+ * retry that never comes, and send_offsets_to_transaction does not return although every broker is back.
  */
 const unsettled = new Map<Client, ReadonlyArray<string>>([
-  [librdkafka, ["copy", "copy848"]],
   [java, ["copy", "copy848"]],
   [franzGo, ["copy", "copy848"]],
   [streams, ["counts"]]
