@@ -201,7 +201,11 @@ export const makeMembership = (options: MembershipOptions): Membership => {
       const after = parting._tag === "Rebalance" && partitions.length > 0
         ? yield* consumer.onRevoking(partitions).pipe(
           Effect.as(parting),
-          Effect.timeoutOrElse({ duration: consumer.rebalanceTimeoutMs, orElse: () => Effect.succeed(parting) }),
+          // The group has gone on without us by then.
+          Effect.timeoutOrElse({
+            duration: consumer.rebalanceTimeoutMs,
+            orElse: () => Effect.succeed<Lost>({ _tag: "Lost", forgotten: false })
+          }),
           Effect.raceFirst(Deferred.await(signals.over))
         )
         : parting
