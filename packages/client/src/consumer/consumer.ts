@@ -2,7 +2,7 @@
  * A member of a consumer group behind `core`'s port: membership decides what is ours, fetching keeps it one batch ahead,
  * positions say where it stands.
  */
-import { Driver } from "@exactly-once/core"
+import { Driver, Positions } from "@exactly-once/core"
 import type { Codecs } from "@exactly-once/protocol"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -14,7 +14,6 @@ import { findTopic } from "../producer/transactionState.ts"
 import { makeFetching } from "./fetching.ts"
 import * as Group from "./groupRequests.ts"
 import { makeMembership } from "./membership.ts"
-import { Positions } from "./positions.ts"
 
 export interface ConsumerEnvironment {
   readonly cluster: Cluster
@@ -44,7 +43,7 @@ export const makeConsumer = (
     const { groupId } = options
     yield* checkTopics(cluster, options.topics)
 
-    const positions = new Positions({
+    const positions = new Positions.Positions({
       unreleasedPerPartition: Math.max(1, options.unreleasedPerPartition),
       unreleased: environment.maxUnreleased,
       bufferedBytes: environment.maxBufferedBytes

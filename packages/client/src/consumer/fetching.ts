@@ -2,7 +2,7 @@
  * Keeps every assigned partition one batch ahead: one request at a time per broker, for the partitions that have nothing
  * waiting. A partition whose batch is out does not hold the others up.
  */
-import { Driver, ErrorCode, TopicPartition } from "@exactly-once/core"
+import { Driver, ErrorCode, type Positions, TopicPartition } from "@exactly-once/core"
 import type { Codecs } from "@exactly-once/protocol"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -12,14 +12,13 @@ import * as Latch from "effect/Latch"
 import type { Cluster } from "../network/Cluster.ts"
 import { answered, type Failure, toDriverError } from "../network/failure.ts"
 import { fetch, type FetchedPartition } from "./fetch.ts"
-import type { Claim, Positions } from "./positions.ts"
 import { readRecords } from "./recordReader.ts"
 
 export interface FetchingOptions {
   readonly cluster: Cluster
   /** The consumer's own connections for fetches. */
   readonly pool: string
-  readonly positions: Positions
+  readonly positions: Positions.Positions
   readonly codecs: Codecs.Codecs
   readonly maxWaitMs: number
   readonly maxBytes: number
@@ -53,7 +52,7 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
   const failures = new Map<number, number>()
 
   /** True when the partition may be fetched again at once. */
-  const digest = (claim: Claim, fetched: FetchedPartition): Effect.Effect<boolean, Driver.DriverError> => {
+  const digest = (claim: Positions.Claim, fetched: FetchedPartition): Effect.Effect<boolean, Driver.DriverError> => {
     const { errorCode, partition, topic } = fetched
     if (!positions.isCurrent(claim)) {
       positions.drop(claim)
@@ -98,7 +97,7 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
 
   const fetchFrom = (
     leader: number,
-    claims: ReadonlyArray<Claim>,
+    claims: ReadonlyArray<Positions.Claim>,
     maxWaitMs: number
   ): Effect.Effect<void, Driver.DriverError> =>
     fetch(leader, { ...options, maxWaitMs, targets: claims }).pipe(

@@ -2,7 +2,7 @@
  * A member of a consumer group behind `core`'s port: membership decides what is ours, fetching keeps it one batch ahead,
  * positions say where it stands.
  */
-import { Driver } from "@exactly-once/core"
+import { Driver, Positions } from "@exactly-once/core"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
@@ -12,7 +12,6 @@ import type { Registry } from "./compression.ts"
 import { makeFetching } from "./fetching.ts"
 import * as Group from "./groupRequests.ts"
 import { makeMembership } from "./membership.ts"
-import { Positions } from "./positions.ts"
 import type { Wire } from "./wire.ts"
 
 export interface ConsumerEnvironment {
@@ -46,7 +45,7 @@ export const makeConsumer = (
     yield* Effect.addFinalizer(() => wire.close)
     yield* checkTopics(wire, options.topics)
 
-    const positions = new Positions({
+    const positions = new Positions.Positions({
       unreleasedPerPartition: Math.max(1, options.unreleasedPerPartition),
       unreleased: environment.maxUnreleased,
       bufferedBytes: environment.maxBufferedBytes

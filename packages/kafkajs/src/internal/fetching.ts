@@ -2,7 +2,7 @@
  * Keeps every assigned partition one batch ahead: one request at a time per broker, for the partitions that have nothing
  * waiting. A partition whose batch is out does not hold the others up, as it would in kafkajs's own loop.
  */
-import { Driver, Offset, TopicPartition } from "@exactly-once/core"
+import { Driver, Offset, type Positions, TopicPartition } from "@exactly-once/core"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -11,13 +11,12 @@ import * as Latch from "effect/Latch"
 import { answered, type Failure, toDriverError, wantsRefresh } from "./classify.ts"
 import type { Registry } from "./compression.ts"
 import { fetch, type FetchedPartition } from "./fetch.ts"
-import type { Claim, Positions } from "./positions.ts"
 import { readRecords } from "./recordReader.ts"
 import type { Wire } from "./wire.ts"
 
 export interface FetchingOptions {
   readonly wire: Wire
-  readonly positions: Positions
+  readonly positions: Positions.Positions
   readonly codecs: Registry
   readonly maxWaitMs: number
   readonly maxBytes: number
@@ -51,12 +50,12 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
   const failures = new Map<number, number>()
 
   const fail = (
-    { offset, partition, topic }: Claim,
+    { offset, partition, topic }: Positions.Claim,
     what: Pick<Driver.DriverError, "failure" | "description"> & Partial<Driver.DriverError>
   ) => Effect.fail(new Driver.DriverError({ operation: "poll", topic, partition, offset, ...what }))
 
   /** True when the partition may be fetched again at once. */
-  const digest = (claim: Claim, fetched: FetchedPartition): Effect.Effect<boolean, Driver.DriverError> => {
+  const digest = (claim: Positions.Claim, fetched: FetchedPartition): Effect.Effect<boolean, Driver.DriverError> => {
     const { errorCode, partition, topic } = fetched
     if (!positions.isCurrent(claim)) {
       positions.drop(claim)
@@ -95,7 +94,7 @@ export const makeFetching = (options: FetchingOptions): Fetching => {
 
   const fetchFrom = (
     leader: number,
-    claims: ReadonlyArray<Claim>,
+    claims: ReadonlyArray<Positions.Claim>,
     maxWaitMs: number
   ): Effect.Effect<void, Driver.DriverError> =>
     fetch(wire, leader, { ...options, maxWaitMs, targets: claims }).pipe(

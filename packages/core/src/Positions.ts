@@ -2,8 +2,15 @@
  * Where each assigned partition stands: its position, the batch fetched ahead, and the batches that are out. Pure state;
  * the consumer drives it. Nobody but `begin`, `seek` and the acceptance of a fetched batch moves a position.
  */
-import { type Driver, Offset, TopicPartition } from "@exactly-once/core"
-import type { Read } from "./recordReader.ts"
+import type * as Driver from "./Driver.ts"
+import * as Offset from "./Offset.ts"
+import * as TopicPartition from "./TopicPartition.ts"
+
+/** What a fetch brought of a partition. */
+interface Read {
+  readonly records: ReadonlyArray<Driver.FetchedRecord>
+  readonly nextOffset: bigint
+}
 
 interface Standing {
   readonly topic: string

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Offset } from "@exactly-once/core"
 import { Schema } from "effect"
-import { type Claim, Positions } from "../../src/internal/positions.ts"
+import { Offset } from "../src/index.ts"
+import { type Claim, Positions } from "../src/Positions.ts"
 
 const delivery = { memberId: "m", generation: 1, groupInstanceId: null }
 const all = () => true
